@@ -1,0 +1,189 @@
+"""The nouns of the field. Values only: nothing here computes, reads a clock or does I/O.
+
+Instants are milliseconds UTC (`*_ms`), temperatures integer milli-degC (`*_mc`); intervals are half-open on the
+left, `(from, to]` (SEMANTICS section 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the data say about a kit, from best to worst; the worst holds."""
+
+    WITHIN_LABEL = "within_label"
+    WITHIN_ALLOWANCE = "within_allowance"
+    INDETERMINATE = "indeterminate"
+    OUTSIDE = "outside"
+
+
+class Reason(StrEnum):
+    """Why a quarantine event was raised."""
+
+    LIMIT = "limit"
+    DATA_MISSING = "data_missing"
+    DATA_INTEGRITY = "data_integrity"
+
+
+class Severity(StrEnum):
+    QUARANTINE = "quarantine"
+    WARN = "warn"
+
+
+class Kind(StrEnum):
+    """What a limit measures."""
+
+    ACCUMULATED = "accumulated"
+    SINGLE_EVENT = "single_event"
+    EVENTS = "events"
+    MKT = "mkt"
+    UNKNOWN_ACCUMULATED = "unknown_accumulated"
+    UNKNOWN_SINGLE = "unknown_single"
+
+
+@dataclass(frozen=True, slots=True)
+class Logger:
+    """A data logger and what its readings are worth."""
+
+    id: str
+    logging_interval_ms: int
+    gap_after_ms: int
+    calibrated_from_ms: int | None = None
+    calibrated_until_ms: int | None = None
+    registered_at_ms: int | None = None
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where kits are kept: a cold room, a shipper box, a site fridge."""
+
+    id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Monitoring:
+    """A logger channel watches a place during `(from_ms, to_ms]`; an open end is None."""
+
+    place: str
+    logger: str
+    channel: str
+    from_ms: int
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a patient receives. `opening`: balances already spent, by limit id [ms, or a count for events]."""
+
+    id: str
+    batch: str
+    trial: str
+    profile: str
+    blind_group: str | None = None
+    opening: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CustodySegment:
+    """A kit is at a place during `(from_ms, to_ms]`; an open end is None."""
+
+    place: str
+    from_ms: int
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Excursion:
+    """A run above the label's high or below its low bound; `end_ms` is None until known in-range time follows."""
+
+    side: str
+    bound_mc: int
+    start_ms: int
+    end_ms: int | None
+    out_of_range_ms: int
+    extreme_mc: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFinding:
+    """How much of one limit is used. Units follow `kind`: ms for times, a count for events, degC for MKT.
+
+    `used`, `worst_case_used`, `allowed`: of a time or count limit. `peak_c`: highest eligible trailing MKT of an
+    `mkt` limit, None (indeterminate) if no window was eligible. `warned_share`: the highest early-warning share that
+    is reached, None below the lowest. `exhausted_in_ms`: time left at the present temperature, None while in range.
+    """
+
+    limit_id: str
+    kind: Kind
+    severity: Severity
+    allowed: int
+    used: int = 0
+    worst_case_used: int | None = None
+    peak_c: float | None = None
+    breached_at_ms: int | None = None
+    warned_share: int | None = None
+    exhausted_in_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two different temperatures of one channel at one instant."""
+
+    logger: str
+    channel: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the whole history of a kit group says: facts, use of every limit, verdict. None: not computable."""
+
+    profile: str
+    profile_version: int | None
+    profile_sha256: str
+    verdict: Verdict
+    start_ms: int | None
+    as_of_ms: int | None
+    known_ms: int
+    unknown_ms: int
+    longest_unknown_ms: int
+    min_mc: int | None
+    max_mc: int | None
+    mean_c: float | None
+    mkt_c: float | None
+    limits: tuple[LimitFinding, ...]
+    excursions: tuple[Excursion, ...]
+    conflicts: tuple[Conflict, ...]
+    custody_problems: tuple[str, ...]
+
+    @property
+    def breaches(self) -> tuple[tuple[str, Reason, int], ...]:
+        """(limit id, reason, breached_at_ms) of everything that quarantines, in the order of the profile."""
+        found = [
+            (f.limit_id, Reason.DATA_MISSING if f.kind.startswith("unknown") else Reason.LIMIT, f.breached_at_ms)
+            for f in self.limits
+            if f.breached_at_ms is not None and f.severity is Severity.QUARANTINE
+        ]
+        if self.conflicts:
+            found.append(("data-integrity", Reason.DATA_INTEGRITY, min(c.at_ms for c in self.conflicts)))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEvent:
+    """The fact that software put a kit on hold. Never deleted: evidence that changes counts `revision` up."""
+
+    id: str
+    kit: str
+    limit: str
+    reason: Reason
+    breached_at_ms: int
+    detected_at_ms: int
+    profile: str
+    profile_version: int | None
+    revision: int = 1
+    supported: bool = True

@@ -1,0 +1,57 @@
+"""Readings as columns: what every decoder returns and everything behind it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Milliseconds = NDArray[np.int64]
+MilliCelsius = NDArray[np.int32]
+
+FAULT_MC = -(2**31)
+"""Marks *no data* in a column of milli-degC: a sensor fault, a sentinel, a null. Never a temperature."""
+
+ABSOLUTE_ZERO_MC = -273_150
+HIGHEST_MC = 1_000_000
+"""No logger for medicines measures above 1 000 degC: such a value is a broken probe, hence a fault."""
+
+
+class ChannelKey(NamedTuple):
+    """One probe of one logger; `channel` is "1" where a logger has only one."""
+
+    logger: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingBatch:
+    """Readings and faults of one logger channel, as they arrived in one message or file.
+
+    Parameters
+    ----------
+    logger, channel : identity as the payload states it
+    at_ms : int64[n], device time, UTC [ms]
+    temperature_mc : int32[n] [milli-degC]; `FAULT_MC` where there is no valid temperature
+    received_ms : when the message arrived [ms UTC]; None for a file, whose arrival says nothing about its clock
+    boot, seq : restart counter and sequence number of the first reading, None if the source has none
+    faults : reason by position, e.g. {2: "probe_open"}, for positions that hold `FAULT_MC`
+    """
+
+    logger: str
+    channel: str
+    at_ms: Milliseconds
+    temperature_mc: MilliCelsius
+    received_ms: int | None = None
+    boot: int | None = None
+    seq: int | None = None
+    faults: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> ChannelKey:
+        return ChannelKey(self.logger, self.channel)
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
