@@ -64,7 +64,7 @@ class Place:
     kind: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Monitoring:
     """A logger channel watches a place during `(from_ms, to_ms]`; an open end is None."""
 
@@ -146,19 +146,19 @@ class Assessment:
     profile_version: int | None
     profile_sha256: str
     verdict: Verdict
-    start_ms: int | None
-    as_of_ms: int | None
-    known_ms: int
-    unknown_ms: int
-    longest_unknown_ms: int
-    min_mc: int | None
-    max_mc: int | None
-    mean_c: float | None
-    mkt_c: float | None
-    limits: tuple[LimitFinding, ...]
-    excursions: tuple[Excursion, ...]
-    conflicts: tuple[Conflict, ...]
-    custody_problems: tuple[str, ...]
+    start_ms: int | None = None
+    as_of_ms: int | None = None
+    known_ms: int = 0
+    unknown_ms: int = 0
+    longest_unknown_ms: int = 0
+    min_mc: int | None = None
+    max_mc: int | None = None
+    mean_c: float | None = None
+    mkt_c: float | None = None
+    limits: tuple[LimitFinding, ...] = ()
+    excursions: tuple[Excursion, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    custody_problems: tuple[str, ...] = ()
 
     @property
     def breaches(self) -> tuple[tuple[str, Reason, int], ...]:
@@ -171,6 +171,11 @@ class Assessment:
         if self.conflicts:
             found.append(("data-integrity", Reason.DATA_INTEGRITY, min(c.at_ms for c in self.conflicts)))
         return tuple(found)
+
+    @property
+    def warned(self) -> tuple[tuple[str, int], ...]:
+        """(limit id, share in percent) of every early warning that holds."""
+        return tuple((f.limit_id, f.warned_share) for f in self.limits if f.warned_share is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +192,13 @@ class QuarantineEvent:
     profile_version: int | None
     revision: int = 1
     supported: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyWarning:
+    """The fact that a share of a kit's budget is used up; raised once per kit, limit and share [percent]."""
+
+    id: str
+    kit: str
+    limit: str
+    share: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,3 +55,12 @@ class ReadingBatch:
 
     def __len__(self) -> int:
         return len(self.at_ms)
+
+    def select(self, mask: NDArray[np.bool_]) -> ReadingBatch:
+        """The readings where `mask` (bool[n]) is true; itself if that is all of them, else without its sequence."""
+        if mask.all():
+            return self
+        kept = np.flatnonzero(mask)
+        faults = {new: self.faults[old] for new, old in enumerate(kept.tolist()) if old in self.faults}
+        at, temperature = self.at_ms[kept], self.temperature_mc[kept]
+        return replace(self, at_ms=at, temperature_mc=temperature, faults=faults, boot=None, seq=None)

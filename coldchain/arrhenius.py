@@ -1,0 +1,149 @@
+"""Compiled Arrhenius sums: what a mean kinetic temperature is made of.
+
+Weights are fixed-point: `exp(a/T_hottest - a/T)`, at most 1, is cut into `LIMBS` limbs of `LIMB_BITS` bits. Sums of
+weight x duration are then integers: exact, independent of order and grouping, and exactly subtractable for a trailing
+window. A limb sum cannot overflow int64 within 2**42 ms, 139 years. Histories are given as in `kernels`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from coldchain.kernels import NEVER, UNKNOWN
+
+LIMBS = 6
+LIMB_BITS = 20
+_LIMB = 1 << LIMB_BITS
+_ZERO_CELSIUS_K = 273.15
+
+_Times = NDArray[np.int64]
+_Temperatures = NDArray[np.int32]
+
+
+@njit("void(int64, float64, float64, int64[::1])", cache=True, nogil=True)
+def arrhenius_limbs(temperature: int, a: float, hottest_k: float, limbs: _Times) -> None:
+    """Write the limbs of `exp(a/hottest_k - a/T)`, most significant first; exact cuts of the float64 value."""
+    rest = math.exp(a / hottest_k - a / (temperature / 1000.0 + _ZERO_CELSIUS_K))
+    for k in range(LIMBS):
+        rest *= _LIMB
+        whole = math.floor(rest)
+        limbs[k] = int(whole)
+        rest -= whole
+
+
+@njit("float64(int64[::1], int64)", cache=True, nogil=True)
+def mean_weight(sums: _Times, duration: int) -> float:
+    """The mean Arrhenius weight of limb sums over a duration, as float64."""
+    value = 0.0
+    for k in range(LIMBS - 1, -1, -1):
+        value = (value + sums[k]) / _LIMB
+    return value / duration
+
+
+@njit("int64(int64[::1])", cache=True, nogil=True)
+def limb_sign(sums: _Times) -> int:
+    """The sign of a limb number whose limbs may be negative or beyond their width: -1, 0 or 1, exactly."""
+    carry = 0
+    low_bits = 0
+    for k in range(LIMBS - 1, 0, -1):
+        value = sums[k] + carry
+        carry = value >> LIMB_BITS
+        low_bits |= value - (carry << LIMB_BITS)
+    top = sums[0] + carry
+    if top < 0:
+        return -1
+    return 1 if top > 0 or low_bits > 0 else 0
+
+
+@njit("int64(int64, int64[::1], int32[::1], float64, float64, int64[::1])", cache=True, nogil=True)
+def arrhenius_sum(start: int, end: _Times, hot: _Temperatures, a: float, hottest_k: float, sums: _Times) -> int:
+    """Add weight x ms of every known segment to `sums` (limbs); returns the known ms."""
+    limbs = np.empty(LIMBS, np.int64)
+    known = 0
+    previous = start
+    for i in range(len(end)):
+        if hot[i] != UNKNOWN:
+            duration = end[i] - previous
+            known += duration
+            arrhenius_limbs(hot[i], a, hottest_k, limbs)
+            for k in range(LIMBS):
+                sums[k] += limbs[k] * duration
+        previous = end[i]
+    return known
+
+
+@njit("void(int64, int64[::1], int32[::1], float64, float64, int64, int64[::1])", cache=True, nogil=True)
+def _advance(upto: int, end: _Times, hot: _Temperatures, a: float, hottest_k: float, sign: int, cursor: _Times) -> None:
+    """Move a cursor (segment, instant, known ms, limb sums, weight limbs of the segment) on to `upto`.
+
+    `sign` is +1 or -1: the head of a window adds what it passes, the tail takes it away.
+    """
+    limbs = cursor[3 + LIMBS :]
+    while cursor[1] < upto and cursor[0] < len(end):
+        i = cursor[0]
+        stop = min(end[i], upto)
+        if hot[i] != UNKNOWN:
+            arrhenius_limbs(hot[i], a, hottest_k, limbs)
+            duration = stop - cursor[1]
+            cursor[2] += sign * duration
+            for k in range(LIMBS):
+                cursor[3 + k] += sign * limbs[k] * duration
+        cursor[1] = stop
+        if stop == end[i]:
+            cursor[0] += 1
+
+
+@njit(
+    "Tuple((float64, int64, int64))(int64, int64[::1], int32[::1], int64[::1], int64, int64, int64, float64, "
+    "float64, int64)",
+    cache=True,
+    nogil=True,
+)
+def trailing_weight(
+    start: int,
+    end: _Times,
+    hot: _Temperatures,
+    at: _Times,
+    window: int,
+    cover_num: int,
+    cover_den: int,
+    a: float,
+    hottest_k: float,
+    limit: int,
+) -> tuple[float, int, int]:
+    """The highest mean Arrhenius weight over `(t - window, t]` for t in `at` (ascending), and the first t beyond `limit`.
+
+    Eligible are windows that begin at or after `start` and whose known time is at least cover_num/cover_den of the
+    window. Returns (peak mean weight, number of eligible windows, first t whose MKT exceeds `limit` or NEVER). The
+    comparison with the limit is exact in the limbs: a window at exactly `limit` does not exceed it. O(1) amortised.
+    """
+    head = np.zeros(3 + 2 * LIMBS, np.int64)
+    tail = np.zeros(3 + 2 * LIMBS, np.int64)
+    head[1] = tail[1] = start
+    allowed = np.empty(LIMBS, np.int64)
+    arrhenius_limbs(limit, a, hottest_k, allowed)
+    excess = np.empty(LIMBS, np.int64)
+    sums = np.empty(LIMBS, np.int64)
+    peak = 0.0
+    eligible = 0
+    exceeded_at = NEVER
+    for i in range(len(at)):
+        if at[i] - window < start:
+            continue
+        _advance(at[i], end, hot, a, hottest_k, 1, head)
+        _advance(at[i] - window, end, hot, a, hottest_k, -1, tail)
+        known = head[2] + tail[2]
+        if known <= 0 or known * cover_den < cover_num * window:
+            continue
+        eligible += 1
+        for k in range(LIMBS):
+            sums[k] = head[3 + k] + tail[3 + k]
+            excess[k] = sums[k] - allowed[k] * known
+        peak = max(peak, mean_weight(sums, known))
+        if exceeded_at == NEVER and limb_sign(excess) > 0:
+            exceeded_at = at[i]
+    return peak, eligible, exceeded_at

@@ -1,0 +1,69 @@
+"""Inputs of a replay: message logs and logger files, decoded into batches exactly as live messages are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from coldchain import message_log
+from coldchain.errors import BadInput, RejectedPayload
+from coldchain.message_log import LoggedMessage
+from coldchain.readings import ReadingBatch
+from gateways.decoders import decode
+from gateways.files import read_logger_file
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What was read. `batches` are in the order of the files; `rejected` messages have none."""
+
+    batches: list[ReadingBatch] = field(default_factory=list)
+    messages: int = 0
+    rejected: int = 0
+
+
+def read(
+    paths: Iterable[Path], *, logger: str | None, zone: ZoneInfo | None, on_message: Callable[[], None] = lambda: None
+) -> Inputs:
+    """Every message and logger file; BadInput names file and line. `on_message` is called after each message.
+
+    Parameters
+    ----------
+    logger : the registry's id of the logger of the logger files among `paths`
+    zone : their time zone where they declare none
+    """
+    found = Inputs()
+    for path in paths:
+        if path.suffix == ".ndjson":
+            for message in message_log.read(path):
+                found.messages += 1
+                try:
+                    found.batches.extend(decoded(message))
+                except RejectedPayload:
+                    found.rejected += 1
+                on_message()
+        elif logger is None:
+            raise BadInput("a logger file needs --logger, the registry's id of its logger", file=str(path))
+        else:
+            found.batches.extend(read_logger_file(path, logger=logger, zone=zone).batches)
+    return found
+
+
+def decoded(message: LoggedMessage) -> tuple[ReadingBatch, ...]:
+    """The readings of one logged message, or RejectedPayload."""
+    if message.payload is None:
+        raise RejectedPayload(message.reason)
+    return decode(message.topic, message.payload, message.received_ms)
+
+
+def single_readings(batch: ReadingBatch) -> Iterator[ReadingBatch]:
+    """The readings of a logger file one at a time, as `--stream` feeds them; a message stays one batch."""
+    if batch.received_ms is not None:
+        yield batch
+        return
+    for i in range(len(batch)):
+        faults = {0: batch.faults[i]} if i in batch.faults else {}
+        one = slice(i, i + 1)
+        yield replace(batch, at_ms=batch.at_ms[one], temperature_mc=batch.temperature_mc[one], faults=faults, seq=None)

@@ -1,0 +1,166 @@
+"""The registry: which loggers watch which place, and which kits are where, when."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from coldchain import registry_file
+from coldchain.errors import BadInput
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
+from coldchain.readings import ChannelKey
+from coldchain.registry_file import CustodyRow, KitRow, LoggerRow, MonitoringRow, PlacedRow, PlaceRow, SourceFile
+
+
+class Fate(NamedTuple):
+    """What decides a kit's assessment. `profile` is None for a blind group, which is judged by its composite."""
+
+    route: tuple[CustodySegment, ...]
+    profile: str | None
+    blind_group: str | None
+    opening: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KitGroup:
+    """Kits that share one fate: one history, one assessment, judged once."""
+
+    id: str
+    kits: tuple[str, ...]
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What is registered. Immutable; a change is a new registry."""
+
+    loggers: Mapping[str, Logger] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    monitoring: tuple[Monitoring, ...] = ()
+    kits: Mapping[str, Kit] = field(default_factory=dict)
+    custody: Mapping[str, tuple[CustodySegment, ...]] = field(default_factory=dict)
+    sources: tuple[SourceFile, ...] = ()
+
+    @cached_property
+    def monitoring_of(self) -> Mapping[str, tuple[Monitoring, ...]]:
+        """The monitoring of each place, in a fixed order."""
+        by_place: dict[str, list[Monitoring]] = defaultdict(list)
+        for entry in self.monitoring:
+            by_place[entry.place].append(entry)
+        return {place: tuple(entries) for place, entries in by_place.items()}
+
+    @cached_property
+    def places_watched_by(self) -> Mapping[ChannelKey, tuple[str, ...]]:
+        """The places each logger channel watches at any time."""
+        places: dict[ChannelKey, set[str]] = defaultdict(set)
+        for entry in self.monitoring:
+            places[ChannelKey(entry.logger, entry.channel)].add(entry.place)
+        return {key: tuple(sorted(found)) for key, found in places.items()}
+
+    @cached_property
+    def groups(self) -> Mapping[str, KitGroup]:
+        """Every kit, grouped with those that share its fate; by group id."""
+        members: dict[Fate, list[str]] = defaultdict(list)
+        for kit in self.kits.values():
+            profile = None if kit.blind_group else kit.profile
+            members[Fate(self.custody.get(kit.id, ()), profile, kit.blind_group, kit.opening)].append(kit.id)
+        groups = (
+            KitGroup(hashlib.sha256(repr(fate).encode()).hexdigest()[:32], tuple(sorted(kits)), fate)
+            for fate, kits in members.items()
+        )
+        return {group.id: group for group in groups}
+
+    @cached_property
+    def groups_at(self) -> Mapping[str, tuple[str, ...]]:
+        """The groups that are at a place at any time; by place."""
+        by_place: dict[str, set[str]] = defaultdict(set)
+        for group in self.groups.values():
+            for segment in group.fate.route:
+                by_place[segment.place].add(group.id)
+        return {place: tuple(sorted(ids)) for place, ids in by_place.items()}
+
+    @cached_property
+    def profiles_in(self) -> Mapping[str, tuple[str, ...]]:
+        """The profiles that occur in each blind group."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for kit in self.kits.values():
+            if kit.blind_group:
+                names[kit.blind_group].add(kit.profile)
+        return {group: tuple(sorted(found)) for group, found in names.items()}
+
+    def wrong_kit(self, kit_id: str, key: str, value: object, problem: str) -> BadInput:
+        """The error for a key of a kit that only a later check finds wrong, with the kit's file and line."""
+        for placed in registry_file.rows(self.sources):
+            if isinstance(placed.row, KitRow) and placed.row.id == kit_id:
+                return placed.wrong(key, value, problem)
+        return BadInput(problem, key=f"kit {kit_id}: {key}", value=value)
+
+
+def load_registry(*paths: str | Path) -> Registry:
+    """The registry that stands in files (TOML, or CSV named after its table), all taken together."""
+    return parse_registry([registry_file.read(path) for path in paths])
+
+
+def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
+    """The registry of (name, text) pairs; BadInput names file, line, key and value of the first thing wrong."""
+    files = tuple(SourceFile(*source) for source in sources)
+    loggers: dict[str, Logger] = {}
+    places: dict[str, Place] = {}
+    kits: dict[str, Kit] = {}
+    monitoring: list[tuple[PlacedRow, Monitoring]] = []
+    custody: list[tuple[PlacedRow, CustodyRow]] = []
+    for placed in registry_file.rows(files):
+        match placed.row:
+            case LoggerRow() as row:
+                _add(loggers, row.value(), placed)
+            case PlaceRow() as row:
+                _add(places, row.value(), placed)
+            case KitRow() as row:
+                _add(kits, row.value(), placed)
+            case MonitoringRow() as row:
+                monitoring.append((placed, row.value()))
+            case CustodyRow() as row:
+                custody.append((placed, row))
+    for placed, entry in monitoring:
+        _known(places, "place", entry.place, placed)
+        _known(loggers, "logger", entry.logger, placed)
+    routes: dict[str, list[CustodySegment]] = defaultdict(list)
+    for placed, row in custody:
+        _known(places, "place", row.place, placed)
+        for kit in row.kits:
+            _known(kits, "kits", kit, placed)
+            routes[kit].append(row.value())
+    return Registry(
+        loggers=loggers,
+        places=places,
+        monitoring=tuple(sorted({entry for _, entry in monitoring}, key=_monitoring_order)),
+        kits=kits,
+        custody={kit: tuple(sorted(set(route), key=_custody_order)) for kit, route in routes.items()},
+        sources=files,
+    )
+
+
+_Thing = TypeVar("_Thing", Logger, Place, Kit)
+
+
+def _add(things: dict[str, _Thing], thing: _Thing, placed: PlacedRow) -> None:
+    if things.setdefault(thing.id, thing) is not thing:
+        raise placed.wrong("id", thing.id, "is registered twice: ids are unique over all files")
+
+
+def _known(things: Mapping[str, object], key: str, name: str, placed: PlacedRow) -> None:
+    if name not in things:
+        raise placed.wrong(key, name, "is not registered")
+
+
+def _monitoring_order(entry: Monitoring) -> tuple[str, str, str, int, int]:
+    return entry.place, entry.logger, entry.channel, entry.from_ms, entry.to_ms or 2**63
+
+
+def _custody_order(segment: CustodySegment) -> tuple[int, int, str]:
+    return segment.from_ms, segment.to_ms or 2**63, segment.place

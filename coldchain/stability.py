@@ -1,0 +1,155 @@
+"""Judging: what a kit's history means by its stability profile (SEMANTICS sections 4 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from coldchain import exposure
+from coldchain.exposure import Totals
+from coldchain.history import History, Record
+from coldchain.model import Assessment, Kind, LimitFinding, Severity, Verdict
+from coldchain.profiles import Limit, StabilityProfile
+
+_UNKNOWN_KINDS = (Kind.UNKNOWN_ACCUMULATED, Kind.UNKNOWN_SINGLE)
+_WITH_OPENING = (Kind.ACCUMULATED, Kind.EVENTS, Kind.UNKNOWN_ACCUMULATED)
+
+
+def can_have_opening(limit: Limit) -> bool:
+    """Whether a balance already spent can be carried into this limit: totals and counts, not single events."""
+    return limit.kind in _WITH_OPENING
+
+
+def judge(
+    profile: StabilityProfile,
+    record: Record | None,
+    opening: Mapping[str, int],
+    custody_problems: tuple[str, ...] = (),
+) -> Assessment:
+    """The assessment of one kit record; None (no custody at all) is indeterminate.
+
+    `opening`: balances already spent by limit id, ms or a count.
+    """
+    nothing = Assessment(
+        profile=profile.name,
+        profile_version=profile.version,
+        profile_sha256=profile.sha256,
+        verdict=Verdict.INDETERMINATE,
+        limits=tuple(_finding(limit, opening.get(limit.id, 0)) for limit in profile.limits),
+        custody_problems=custody_problems,
+    )
+    if record is None or record.history is None:
+        return nothing
+    history = record.history
+    facts = exposure.totals(history)
+    findings = tuple(_judge(limit, record, history, facts, opening.get(limit.id, 0)) for limit in profile.limits)
+    runs = exposure.excursions(history, profile.label_low_mc, profile.label_high_mc)
+    mkt_c = None
+    if not profile.is_frozen:
+        mkt_c = exposure.highest([exposure.mkt(history, energy) for energy in profile.activation_energies_j_mol])
+    return replace(
+        nothing,
+        verdict=_verdict(findings, has_excursion=bool(runs), has_conflict=bool(record.conflicts)),
+        start_ms=history.start_ms,
+        as_of_ms=history.as_of_ms,
+        known_ms=facts.known_ms,
+        unknown_ms=facts.unknown_ms,
+        longest_unknown_ms=facts.longest_unknown_ms,
+        min_mc=facts.min_mc,
+        max_mc=facts.max_mc,
+        mean_c=facts.mean_c,
+        mkt_c=mkt_c,
+        limits=findings,
+        excursions=runs,
+        conflicts=record.conflicts,
+    )
+
+
+def _judge(limit: Limit, record: Record, history: History, facts: Totals, opening: int) -> LimitFinding:
+    match limit.kind:
+        case Kind.MKT:
+            found = exposure.trailing_mkt(
+                history,
+                record.reading_at_ms,
+                window_ms=limit.window_ms,
+                max_mc=limit.allowed,
+                min_coverage=limit.min_coverage,
+                activation_energy_j_mol=limit.activation_energy_j_mol,
+            )
+            return _finding(limit, peak_c=found.peak_c, breached_at_ms=found.breached_at_ms)
+        case Kind.UNKNOWN_ACCUMULATED | Kind.UNKNOWN_SINGLE:
+            total_at, single_at = exposure.unknown_breaches(history, limit.allowed - opening, limit.allowed)
+            if limit.kind is Kind.UNKNOWN_SINGLE:
+                return _finding(limit, facts.longest_unknown_ms, breached_at_ms=single_at)
+            return _spent(limit, opening, facts.unknown_ms, history.start_ms, total_at)
+    found_range = exposure.out_of_range(
+        history,
+        limit.low_mc,
+        limit.high_mc,
+        allowed_total_ms=limit.allowed - opening,
+        allowed_single_ms=limit.allowed,
+        allowed_events=limit.allowed - opening,
+    )
+    sides = found_range.sides_now
+    match limit.kind:
+        case Kind.EVENTS:
+            return _spent(limit, opening, found_range.runs, history.start_ms, found_range.events_breach_ms)
+        case Kind.SINGLE_EVENT:
+            left_ms = limit.allowed - found_range.open_run_ms
+            return _finding(
+                limit,
+                found_range.longest_run_ms,
+                worst_case_used=found_range.worst_longest_run_ms,
+                breached_at_ms=found_range.single_breach_ms,
+                exhausted_in_ms=left_ms if sides and found_range.single_breach_ms is None else None,
+            )
+    finding = _spent(limit, opening, found_range.total_ms, history.start_ms, found_range.total_breach_ms)
+    is_running_out = sides and finding.breached_at_ms is None
+    return replace(
+        finding,
+        worst_case_used=opening + found_range.worst_total_ms,
+        exhausted_in_ms=(limit.allowed - finding.used) // sides if is_running_out else None,
+    )
+
+
+def _spent(limit: Limit, opening: int, amount: int, start_ms: int, breached_at_ms: int | None) -> LimitFinding:
+    """A finding that carries an opening balance; a balance beyond the limit is a breach from the start."""
+    return _finding(limit, opening + amount, breached_at_ms=start_ms if opening > limit.allowed else breached_at_ms)
+
+
+def _finding(
+    limit: Limit,
+    used: int = 0,
+    *,
+    worst_case_used: int | None = None,
+    peak_c: float | None = None,
+    breached_at_ms: int | None = None,
+    exhausted_in_ms: int | None = None,
+) -> LimitFinding:
+    reached = (
+        share
+        for share in limit.warn_at
+        if limit.kind is not Kind.MKT and 0 < share * limit.allowed <= 100 * used and breached_at_ms is None
+    )
+    return LimitFinding(
+        limit.id,
+        limit.kind,
+        limit.severity,
+        limit.allowed,
+        used,
+        worst_case_used,
+        peak_c,
+        breached_at_ms,
+        max(reached, default=None),
+        exhausted_in_ms,
+    )
+
+
+def _verdict(findings: Sequence[LimitFinding], *, has_excursion: bool, has_conflict: bool) -> Verdict:
+    """The worst that holds. An unknown limit makes a kit indeterminate whatever its severity."""
+    breached = [finding for finding in findings if finding.breached_at_ms is not None]
+    if any(f.kind not in _UNKNOWN_KINDS and f.severity is Severity.QUARANTINE for f in breached):
+        return Verdict.OUTSIDE
+    if has_conflict or any(f.kind in _UNKNOWN_KINDS for f in breached):
+        return Verdict.INDETERMINATE
+    return Verdict.WITHIN_ALLOWANCE if has_excursion else Verdict.WITHIN_LABEL
