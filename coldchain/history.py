@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +185,7 @@ def place_record(monitoring: Sequence[Monitoring], channels: Mapping[ChannelKey,
             _clip_record(
                 channels.get(ChannelKey(m.logger, m.channel), NOTHING),
                 m.from_ms,
-                OPEN_END_MS if m.to_ms is None else m.to_ms,
+                _end_ms(m),
             )
             for m in monitoring
         ]
@@ -211,9 +210,8 @@ def evaluation_instant(
     `silent_until_ms`: live, missing readings have become unknown time up to here.
     """
     last = route[-1]
-    closed_ms = OPEN_END_MS if last.to_ms is None else last.to_ms
     if as_of_ms is not None:
-        return max(route[0].from_ms, min(as_of_ms, closed_ms))
+        return max(route[0].from_ms, min(as_of_ms, _end_ms(last)))
     if last.to_ms is not None:
         return last.to_ms
     known_ms = last_known_ms(places.get(last.place, NOTHING).history) or last.from_ms
@@ -227,7 +225,7 @@ def kit_record(route: Sequence[CustodySegment], places: Mapping[str, Record], as
         _clip_record(
             places.get(segment.place, NOTHING),
             segment.from_ms,
-            as_of_ms if segment.to_ms is None else min(segment.to_ms, as_of_ms),
+            min(_end_ms(segment), as_of_ms),
         )
         for segment in route
     ]
@@ -248,14 +246,17 @@ def custody_problems(route: Sequence[CustodySegment], as_of_ms: int) -> tuple[st
     if not route:
         return ("custody_missing",)
     problems = []
-    reached = route[0]
-    for _, segment in pairwise(route):
-        end_ms = OPEN_END_MS if reached.to_ms is None else reached.to_ms
-        if segment.from_ms < end_ms and segment.from_ms < as_of_ms:
-            places = "+".join(sorted({reached.place, segment.place}))
-            problems.append(f"custody_overlap:{places}@{segment.from_ms}")
-        elif segment.from_ms > end_ms and end_ms < as_of_ms:
-            problems.append(f"custody_gap@{end_ms}")
-        if reached.to_ms is not None and (segment.to_ms is None or segment.to_ms > reached.to_ms):
-            reached = segment
-    return tuple(problems)
+    covered_ms = route[0].from_ms
+    for number, segment in enumerate(route):
+        if segment.from_ms > covered_ms:
+            problems.append((covered_ms, f"custody_gap@{covered_ms}"))
+        for earlier in route[:number]:
+            if _end_ms(earlier) > segment.from_ms:
+                overlap = f"custody_overlap:{earlier.place}+{segment.place}@{segment.from_ms}"
+                problems.append((segment.from_ms, overlap))
+        covered_ms = max(covered_ms, _end_ms(segment))
+    return tuple(problem for at_ms, problem in sorted(problems) if at_ms < as_of_ms)
+
+
+def _end_ms(interval: CustodySegment | Monitoring) -> int:
+    return OPEN_END_MS if interval.to_ms is None else interval.to_ms

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from coldchain import quarantine
-from coldchain.history import Series
+from coldchain.history import EMPTY, Series, merge
 from coldchain.model import Assessment, Kind, LimitFinding
 from coldchain.pipeline import State
 from coldchain.readings import FAULT_MC
@@ -35,20 +35,26 @@ def document(state: State, *, messages: int, rejected: int) -> dict[str, Any]:
 
 def inputs(state: State, messages: int, rejected: int) -> dict[str, int]:
     """What came in: distinct readings and faults, and what was set aside and why."""
-    known = [series for key, series in state.series.items() if key.logger in state.registry.loggers]
-    unverified = [series for key, series in state.unverified.items() if key.logger in state.registry.loggers]
-    distinct = sum(len(series) for kept in (state.series, state.unverified) for series in kept.values())
-    of_known = sum(len(series) for series in known + unverified)
+    judged = {key: state.series.get(key, EMPTY) for key in state.series.keys() | state.unverified.keys()}
+    distinct = {key: _with(series, state.unverified.get(key, EMPTY)) for key, series in judged.items()}
+    known = [key for key in judged if key.logger in state.registry.loggers]
+    total = sum(distinct.values())
+    faults = sum(int((judged[key].temperature_mc == FAULT_MC).sum()) for key in known)
     return {
         "messages": messages,
         "rejected": rejected,
-        "readings": sum(int((series.temperature_mc != FAULT_MC).sum()) for series in known),
-        "duplicates": state.arrivals - distinct,
-        "conflicts": sum(_conflicts(series) for series in known),
-        "faults": sum(int((series.temperature_mc == FAULT_MC).sum()) for series in known),
-        "unverified_time": sum(len(series) for series in unverified),
-        "unknown_logger": distinct - of_known,
+        "readings": sum(len(judged[key]) for key in known) - faults,
+        "duplicates": state.arrivals - total,
+        "conflicts": sum(_conflicts(judged[key]) for key in known),
+        "faults": faults,
+        "unverified_time": sum(distinct[key] - len(judged[key]) for key in known),
+        "unknown_logger": total - sum(distinct[key] for key in known),
     }
+
+
+def _with(series: Series, unverified: Series) -> int:
+    """How many distinct readings there are; one that came again with a device time to believe is counted once."""
+    return len(merge(series, unverified.at_ms, unverified.temperature_mc)[0])
 
 
 def _conflicts(series: Series) -> int:

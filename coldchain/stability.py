@@ -35,7 +35,7 @@ def judge(
         profile_version=profile.version,
         profile_sha256=profile.sha256,
         verdict=Verdict.INDETERMINATE,
-        limits=tuple(_finding(limit, opening.get(limit.id, 0)) for limit in profile.limits),
+        limits=tuple(_unspent(limit, opening.get(limit.id, 0)) for limit in profile.limits),
         custody_problems=custody_problems,
     )
     if record is None or record.history is None:
@@ -110,6 +110,12 @@ def _judge(limit: Limit, record: Record, history: History, facts: Totals, openin
         worst_case_used=opening + found_range.worst_total_ms,
         exhausted_in_ms=(limit.allowed - finding.used) // sides if is_running_out else None,
     )
+
+
+def _unspent(limit: Limit, opening: int) -> LimitFinding:
+    """A finding without any history: only the opening balance is used."""
+    has_worst_case = limit.kind in (Kind.ACCUMULATED, Kind.SINGLE_EVENT)
+    return _finding(limit, opening, worst_case_used=opening if has_worst_case else None)
 
 
 def _spent(limit: Limit, opening: int, amount: int, start_ms: int, breached_at_ms: int | None) -> LimitFinding:

@@ -1,0 +1,186 @@
+"""The connection to the broker: one thread turns the network loop, commits and acknowledges.
+
+An acknowledgement can therefore never cross a reconnect: what arrived on a connection is forgotten when that
+connection ends, and the broker sends it again. Callbacks only note what happened; an exception in one would leave the
+client looking alive and deaf.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from coldchain.errors import EnvironmentFailed
+from coldchain.ledger.entries import Delivery, OutboxRow
+from coldchain.settings import Mqtt
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_WITHIN_S = 10.0
+LONGEST_PAUSE_S = 30.0
+GATHER_S = 0.05
+"""How long one turn goes on collecting messages for one commit once they come in."""
+
+SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+
+log = structlog.get_logger()
+
+
+class Arrived(NamedTuple):
+    """A message and when it arrived."""
+
+    received_ms: int
+    message: MQTTMessage
+
+
+class Broker:
+    """A connection that heals itself. `arrived` holds what was received on the present one and not acknowledged."""
+
+    def __init__(self, mqtt: Mqtt, clock: Callable[[], int]) -> None:
+        self._mqtt, self._clock = mqtt, clock
+        self.arrived: list[Arrived] = []
+        self.deliveries: list[Delivery] = []
+        self._is_linked = False
+        self._refusal = ""
+        self._published: dict[int, int] = {}
+        self._pause_s, self._retry_at = 1.0, 0.0
+        self._client = self._new_client()
+
+    def _new_client(self) -> Client:
+        mqtt = self._mqtt
+        client = Client(
+            CallbackAPIVersion.VERSION2, mqtt.client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(mqtt.max_inflight)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
+        client.on_publish = self._on_publish
+        try:
+            if mqtt.username:
+                password = mqtt.password_file.read_text(encoding="utf-8").strip() if mqtt.password_file else None
+                client.username_pw_set(mqtt.username, password)
+            if mqtt.ca_file or mqtt.cert_file:
+                ca, certificate, key = (str(f) if f else None for f in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file))
+                client.tls_set(ca, certificate, key)
+        except OSError as exc:  # ssl.SSLError is one
+            raise EnvironmentFailed("broker", f"its password or certificates cannot be read: {exc}") from exc
+        return client
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the broker has accepted the present connection."""
+        return self._is_linked
+
+    def connect(self) -> None:
+        """Connect for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
+        where = f"broker {self._mqtt.host}:{self._mqtt.port}"
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
+        properties.ReceiveMaximum = self._mqtt.max_inflight
+        try:
+            self._client.connect(
+                self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
+            )
+        except OSError as exc:
+            raise EnvironmentFailed(where, f"cannot be reached: {exc}") from exc
+        answer_until = time.monotonic() + ANSWER_WITHIN_S
+        while not self._is_linked and not self._refusal and time.monotonic() < answer_until:
+            if self._client.loop(0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+        if not self._is_linked:
+            raise EnvironmentFailed(where, self._refusal or "closes the connection or does not answer")
+
+    def turn(self, timeout_s: float) -> None:
+        """Let the network do its part for about `timeout_s`; messages that came in are in `arrived` afterwards."""
+        if self._client.socket() is None and not self._reconnect():
+            time.sleep(timeout_s)
+            return
+        before = len(self.arrived)
+        answer = self._client.loop(timeout_s)
+        gather_until = time.monotonic() + GATHER_S
+        while (
+            answer == MQTTErrorCode.MQTT_ERR_SUCCESS
+            and before < len(self.arrived) < self._mqtt.max_inflight
+            and time.monotonic() < gather_until
+        ):
+            # One call reads one packet: go on until none is waiting.
+            before = len(self.arrived)
+            answer = self._client.loop(0.0)
+        if self._refusal and self._is_linked:
+            raise EnvironmentFailed("broker", self._refusal)
+
+    def _reconnect(self) -> bool:
+        if time.monotonic() < self._retry_at:
+            return False
+        self._refusal = ""
+        try:
+            self._client.reconnect()
+        except OSError as exc:
+            log.warning("broker unreachable", error=str(exc), next_attempt_s=self._pause_s)
+        self._retry_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return self._client.socket() is not None
+
+    def acknowledge(self, count: int) -> None:
+        """Acknowledge the first `count` of `arrived`, which are stored; those of a lost connection come again."""
+        stored, self.arrived = self.arrived[:count], self.arrived[count:]
+        for arrived in stored:
+            if self._is_linked:
+                self._client.ack(arrived.message.mid, arrived.message.qos)
+
+    def publish(self, row: OutboxRow) -> None:
+        """Publish an alert; `deliveries` tells when the broker has taken it."""
+        info = self._client.publish(row.recipient, row.body, qos=1)
+        self._published[info.mid] = row.id
+
+    def close(self) -> None:
+        """Disconnect cleanly. The session stays: what arrives meanwhile is delivered at the next start."""
+        self._client.disconnect()
+        self._is_linked = False
+
+    def _on_connect(
+        self, client: Client, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"refuses the connection: {reason}"
+            log.error("broker refuses the connection", reason=str(reason))
+            return
+        self._is_linked, self._pause_s = True, 1.0
+        log.info("broker connected", session_present=flags.session_present)
+        # A retained reading is old news: it is asked for once, so that it is seen, kept and refused.
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        client.subscribe([(topic, options) for topic in self._mqtt.topics])
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        for topic, reason in zip(self._mqtt.topics, reasons, strict=False):
+            if reason.is_failure:
+                self._refusal = f"refuses the subscription to {topic}: {reason}"
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if self._is_linked:
+            log.warning("broker connection lost", reason=str(reason), unacknowledged=len(self.arrived))
+        self._is_linked = False
+        self.arrived = []
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self.arrived.append(Arrived(self._clock(), message))
+
+    def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        outbox_id = self._published.pop(mid, None)
+        if outbox_id is not None:
+            error = f"the broker refuses it: {reason}" if reason.is_failure else ""
+            self.deliveries.append(Delivery(outbox_id, self._clock(), error))

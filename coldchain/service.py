@@ -1,0 +1,299 @@
+"""The service: read, decode, step, save, acknowledge - one message's path from top to bottom, in one thread.
+
+Nothing is acknowledged before it is on disk, so a crash anywhere means redelivery; and since readings are unique,
+redelivery changes nothing. Whatever is not expected ends the process, which starts again from the ledger.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+import structlog
+
+from coldchain import pipeline
+from coldchain.alerts.compose import compose
+from coldchain.alerts.deliver import EmailChannel, open_email
+from coldchain.broker import Arrived, Broker
+from coldchain.errors import EnvironmentFailed, RejectedPayload
+from coldchain.jobs import Watchdog, start_ticks
+from coldchain.ledger.entries import Delivery, Message, unstorable
+from coldchain.ledger.ledger import Ledger, LedgerChanged
+from coldchain.ledger.locks import only_service
+from coldchain.pipeline import State, Step
+from coldchain.profiles import load_profiles
+from coldchain.registry import parse_registry
+from coldchain.settings import Settings
+from gateways.decoders import decode
+
+TURN_S = 0.2
+POLL_S = 1.0
+REBUILD_WITHIN_S = 900.0
+MAIL_FINISHES_WITHIN_S = 5.0
+
+log = structlog.get_logger()
+
+_T = TypeVar("_T")
+
+
+def system_clock() -> int:
+    """Now [ms UTC]."""
+    return time.time_ns() // 1_000_000
+
+
+def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: threading.Event | None = None) -> int:
+    """Run until SIGTERM, SIGINT or `stop`; 0 after a clean end.
+
+    Raises EnvironmentFailed if the broker cannot be reached at the start or the ledger cannot be opened, BadInput for
+    rules or a registry that cannot be used. A broker or disk that fails later is waited for.
+    """
+    _log_to_stderr()
+    stop = _stop_on_signals() if stop is None else stop
+    with ExitStack() as stack:
+        stack.enter_context(only_service(settings.ledger.path))
+        ledger = stack.enter_context(Ledger.open(settings.ledger.path))
+        watchdog = Watchdog(settings.service.stall_after_s)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        email = open_email(settings.smtp, clock) if settings.smtp.host else None
+        broker = Broker(settings.mqtt, clock)
+        service = Service(settings, ledger, broker, email, watchdog, clock)
+        stack.callback(service.record_deliveries)
+        if email is not None:
+            stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
+        service.load()
+        broker.connect()
+        stack.callback(broker.close)
+        scheduler, ticks = start_ticks(settings.service.silence_every_s)
+        stack.callback(scheduler.shutdown, wait=False)
+        log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
+        while not stop.is_set():
+            watchdog.beat()
+            broker.turn(TURN_S)
+            service.take()
+            service.sweep(ticks)
+            service.deliver()
+        service.take()
+        service.deliver()
+    log.info("service stopped")
+    return 0
+
+
+class Service:
+    """The state, and the four things that happen to it: load, take, sweep, deliver."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        broker: Broker,
+        email: EmailChannel | None,
+        watchdog: Watchdog,
+        clock: Callable[[], int],
+    ) -> None:
+        self._settings, self._ledger, self._broker, self._email = settings, ledger, broker, email
+        self._watchdog, self._clock = watchdog, clock
+        self._state: State
+        self._version = 0
+        self._retry_at = self._next_poll = self._next_look = 0.0
+        self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
+        self._is_failing = False
+        self._deliveries: list[Delivery] = []
+        self._under_way: set[int] = set()
+
+    def load(self) -> None:
+        """The state from the ledger and the rules, and what judging everything again finds."""
+        self._watchdog.allow(REBUILD_WITHIN_S)
+        while True:
+            now_ms = self._clock()
+            self._version = self._ledger.data_version()
+            files = self._ledger.current_registry_files()
+            self._state, found = pipeline.start(
+                parse_registry([(file.name, file.content) for file in files]),
+                load_profiles(self._settings.rules.dir),
+                list(self._ledger.load_batches()),
+                self._ledger.load_events(),
+                self._ledger.load_warnings(),
+                now_ms=now_ms,
+            )
+            found = replace(found, fresh=())
+            try:
+                self._save((), found, now_ms)
+            except LedgerChanged:
+                continue
+            pipeline.adopt(self._state, found)
+            registry = self._state.registry
+            log.info("state loaded", registry_files=len(files), kits=len(registry.kits), loggers=len(registry.loggers))
+            self._watchdog.beat()
+            return
+
+    def take(self) -> None:
+        """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
+        count = len(self._broker.arrived)
+        if not count or time.monotonic() < self._retry_at:
+            return
+        messages = tuple(received(arrived) for arrived in self._broker.arrived)
+        batches = tuple(batch for message in messages for batch in message.batches)
+        if self._commit(messages, lambda now_ms: pipeline.step(self._state, batches, now_ms)):
+            self._broker.acknowledge(count)
+
+    def sweep(self, ticks: SimpleQueue[None]) -> None:
+        """Notice what other processes wrote, once a second, and what is missing, at every tick."""
+        now = time.monotonic()
+        if now < self._retry_at:
+            return
+        if now >= self._next_poll:
+            self._next_poll = now + POLL_S
+            self._guarded(self._reload_if_changed)
+        every_s = self._settings.service.silence_every_s
+        ticked = bool(_drain(ticks))
+        if now >= self._silence_due:
+            log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
+        if ticked or now >= self._silence_due:
+            self._silence_due = now + 3 * every_s
+            self._commit((), lambda now_ms: pipeline.silence(self._state, now_ms))
+
+    def deliver(self) -> None:
+        """Write down what was delivered, and hand on what is due; a dead mail server or broker holds up nothing."""
+        self.record_deliveries()
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + POLL_S
+        self._guarded(self._hand_on)
+
+    def record_deliveries(self) -> None:
+        """Write down what became of deliveries; what cannot be written is kept for the next time."""
+        self._deliveries += self._broker.deliveries
+        self._broker.deliveries = []
+        if self._email is not None:
+            self._deliveries += _drain(self._email.results)
+        if self._deliveries and self._guarded(lambda: self._ledger.record_deliveries(self._deliveries)):
+            for delivery in self._deliveries:
+                self._under_way.discard(delivery.outbox_id)
+                if delivery.error:
+                    log.warning("alert not delivered", outbox_id=delivery.outbox_id, error=delivery.error)
+            self._deliveries = []
+
+    def _hand_on(self) -> None:
+        if self._email is not None and not self._email.thread.is_alive():
+            raise RuntimeError("the e-mail thread has died")
+        for row in self._ledger.due_alerts(self._clock()):
+            if row.id in self._under_way:
+                continue
+            if row.channel == "mqtt" and self._broker.is_linked:
+                self._under_way.add(row.id)
+                self._broker.publish(row)
+            elif row.channel == "email" and self._email is not None:
+                self._under_way.add(row.id)
+                self._email.rows.put(row)
+
+    def _reload_if_changed(self) -> None:
+        if self._ledger.data_version() != self._version:
+            log.info("another process wrote to the ledger")
+            self.load()
+
+    def _commit(self, messages: tuple[Message, ...], find: Callable[[int], Step]) -> bool:
+        """Find, save, adopt; whether it is on disk."""
+
+        def once() -> None:
+            while True:
+                now_ms = self._clock()
+                change = find(now_ms)
+                try:
+                    self._save(messages, change, now_ms)
+                except LedgerChanged:
+                    self.load()
+                    continue
+                pipeline.adopt(self._state, change)
+                return
+
+        return self._guarded(once)
+
+    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int) -> None:
+        if not (messages or change.assessments or change.events or change.warnings):
+            return
+        alerts = compose(
+            change.events,
+            change.warnings,
+            self._state.registry,
+            self._settings.alerts,
+            by_email=self._email is not None,
+            now_ms=now_ms,
+        )
+        self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=self._version)
+        if alerts:
+            self._next_look = 0.0
+        for event in change.events:
+            log.warning("quarantine", event=event.id, kit=event.kit, revision=event.revision)
+        for message in messages:
+            if message.reason:
+                log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
+
+    def _guarded(self, act: Callable[[], None]) -> bool:
+        """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away."""
+        try:
+            act()
+        except EnvironmentFailed as failed:
+            log.critical("ledger failed: nothing is acknowledged until it works again", error=str(failed))
+            self._is_failing, self._retry_at = True, time.monotonic() + POLL_S
+            return False
+        if self._is_failing:
+            log.info("ledger works again")
+        self._is_failing = False
+        return True
+
+
+def received(arrived: Arrived) -> Message:
+    """What one MQTT message holds: readings, or the reason why it is kept without any."""
+    payload = bytes(arrived.message.payload)
+    try:
+        topic = arrived.message.topic
+    except UnicodeDecodeError as exc:
+        return Message(arrived.received_ms, "", payload, reason="topic_not_utf8", detail=str(exc))
+    message = Message(arrived.received_ms, topic, payload)
+    if arrived.message.retain:
+        return replace(message, reason="retained", detail="a retained message is not a fresh reading")
+    try:
+        batches = decode(topic, payload, arrived.received_ms)
+    except RejectedPayload as rejected:
+        return replace(message, reason=rejected.reason, detail=rejected.detail)
+    for batch in batches:
+        if why := unstorable(batch):
+            return replace(message, reason="unstorable", detail=why)
+    return replace(message, batches=batches)
+
+
+def _drain(queue: SimpleQueue[_T]) -> list[_T]:
+    found: list[_T] = []
+    try:
+        while True:
+            found.append(queue.get_nowait())
+    except Empty:
+        return found
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _log_to_stderr() -> None:
+    is_terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

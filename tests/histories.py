@@ -1,0 +1,313 @@
+"""Whole cases for property tests: a registry, profiles, readings as they arrive, an instant of evaluation.
+
+The shapes are those of the TOML files, so that one case serves a call in Python and a run of the command line.
+Every choice shrinks towards the dull case: one fridge, one logger, one kit, readings of 5 degC that arrive in order.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from oracle import Item, Table, duration_ms
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+APPROVED_AT = datetime(2025, 12, 20, 9, tzinfo=UTC)
+START_MS = int(START.timestamp()) * 1000
+MINUTE_MS = 60_000
+RESET_CLOCKS_MS = (0, 946_684_800_000, 1_356_998_399_999)
+
+BOUNDS_C = [Decimal(text) for text in ("8.0", "2.0", "25.0", "-0.5", "8.004", "-15.0")]
+RANGES_C = [[Decimal(low), Decimal(high)] for low, high in (("2.0", "8.0"), ("-0.5", "25.0"), ("-25.0", "-15.0"))]
+LABELS_C = [("2.0", "8.0"), (None, "8.0"), ("2.0", None), ("15.0", "25.0"), ("-25.0", "-15.0"), ("-5.0", "0.0")]
+ALLOWED = ["30min", "0s", "1min", "450s", "2h", "600001ms", "12h"]
+NOT_A_TEMPERATURE_MC = (-273_151, 1_000_001)
+
+temperatures_mc = st.one_of(
+    st.sampled_from([5000, 8001, 8000, 1999, 2000, 8004, 8005, 25_001, 0, -501, -15_001, -14_999, 30_000]),
+    st.integers(-30_000, 45_000),
+)
+instants_ms = st.builds(
+    lambda minutes, ms: START_MS + minutes * MINUTE_MS + ms, st.integers(0, 500), st.sampled_from([0, 1, -1, 90_000])
+)
+
+
+class Case(NamedTuple):
+    """What one replay takes. The tables are as tomllib gives them with `parse_float=Decimal`."""
+
+    registry: Table
+    profiles: list[Table]
+    items: list[Item]
+    as_of_ms: int | None
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Draw a whole case: a few hours of a few places, loggers and kits."""
+    places = ["depot", "shipper", "site"][: draw(st.integers(1, 3))]
+    loggers = draw(st.lists(logger_tables(), min_size=len(places), max_size=4))
+    monitoring, items = [], []
+    for number, logger in enumerate(loggers):
+        logger["id"] = f"lg-{number + 1}"
+        for channel in ["1", "2"][: draw(st.sampled_from([1, 1, 1, 2]))]:
+            stays = draw(routes(places, most=2, may_overlap=False))
+            if channel == "1" and number < len(places) and draw(st.sampled_from([True, True, True, False])):
+                stays = [(places[number], START_MS, None)]  # every place mostly has a logger of its own
+            for place, from_ms, to_ms in stays:
+                row = {"place": place, "logger": logger["id"], **span(from_ms, to_ms)}
+                monitoring.append(row if channel == "1" else {**row, "channel": channel})
+            items += draw(arrivals(logger["id"], channel, duration_ms(logger["logging_interval"])))
+    items += draw(st.sampled_from([[], [Item("lg-strange", "1", START_MS, 5000, START_MS)] * 2]))
+
+    profiles = draw(profile_sets())
+    kits = draw(kit_tables(profiles))
+    custody: list[Table] = []
+    route_of = [draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None])) for _ in kits]
+    for number in sorted({number for number in route_of if number is not None}):
+        travellers = [kit["id"] for kit, route in zip(kits, route_of, strict=True) if route == number]
+        for place, from_ms, to_ms in draw(routes(places, most=4, may_overlap=True)):
+            custody.append({"kits": travellers, "place": place, **span(from_ms, to_ms)})
+    rooms = [{"id": place, "kind": "storage"} for place in places]
+    registry = {"logger": loggers, "place": rooms, "monitoring": monitoring, "kit": kits, "custody": custody}
+    stride = draw(st.sampled_from([1, 7919, 9972]))  # in order, scattered, backwards
+    order = sorted(range(len(items)), key=lambda number: number * stride % 9973)
+    extremes_ms = st.sampled_from([None, None, None, START_MS - 1, START_MS + 5000 * MINUTE_MS])
+    as_of_ms = draw(st.one_of(st.none(), extremes_ms, instants_ms))
+    return Case(registry, profiles, [items[number] for number in order], as_of_ms)
+
+
+@st.composite
+def logger_tables(draw: st.DrawFn) -> Table:
+    """Draw a logger without its id; most are calibrated without end, with the usual `gap_after`."""
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "gap_after": st.sampled_from(["10min", "15min", "1h"]),
+        "calibrated_from": instants_ms.map(moment),
+        "calibrated_until": instants_ms.map(moment),
+        "blocked": st.just(True),
+        "registered_at": instants_ms.map(moment),
+    }
+    chosen = draw(st.sampled_from([[], [], [], [], *([key] for key in optional), ["calibrated_from", "gap_after"]]))
+    table = {"id": "", "logging_interval": draw(st.sampled_from(["5min", "1min", "10min", "90s"]))}
+    return table | {key: draw(optional[key]) for key in chosen}
+
+
+@st.composite
+def routes(draw: st.DrawFn, places: list[str], most: int, may_overlap: bool) -> list[tuple[str, int, int | None]]:
+    """Draw stays (place, from_ms, to_ms) one after another; only the last may have an open end."""
+    pauses = [0, 0, 0, 0, 1, 15 * MINUTE_MS] + ([-1, -20 * MINUTE_MS] if may_overlap else [])
+    stays: list[tuple[str, int, int | None]] = []
+    from_ms = START_MS + draw(st.sampled_from([0, 0, 0, 60_001, 45 * MINUTE_MS]))
+    number_of_stays = draw(st.integers(1, most))
+    for number in range(1, number_of_stays + 1):
+        to_ms = from_ms + draw(st.integers(3, 100)) * MINUTE_MS + draw(st.sampled_from([0, 1, 12_345]))
+        is_open = number == number_of_stays and draw(st.booleans())
+        stays.append((draw(st.sampled_from(places)), from_ms, None if is_open else to_ms))
+        from_ms = max(from_ms + MINUTE_MS, to_ms + draw(st.sampled_from(pauses)))
+    return stays
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, logger: str, channel: str, interval_ms: int) -> list[Item]:
+    """Draw what one channel delivers: plateaus with gaps and jitter; faults, conflicts, copies, wrong clocks."""
+    at_ms = START_MS + draw(st.sampled_from([0, -15, 7, 40])) * MINUTE_MS
+    rows: list[tuple[int, int | None]] = []
+    for _ in range(draw(st.integers(1, 6))):
+        at_ms += interval_ms * draw(st.sampled_from([0, 0, 0, 0, 1, 2, 12]))
+        jitter_ms = draw(st.sampled_from([0, 0, 0, 1, 997]))
+        temperature_mc, step_mc = draw(temperatures_mc), draw(st.sampled_from([0, 0, 1, -7, 250]))
+        for number in range(draw(st.integers(1, 12))):
+            at_ms += interval_ms
+            rows.append((at_ms + number % 2 * jitter_ms, temperature_mc + number * step_mc))
+    index = st.integers(0, len(rows) - 1)
+    for number in draw(st.one_of(st.just([]), st.lists(index, max_size=3))):
+        rows[number] = (rows[number][0], draw(st.sampled_from([None, None, *NOT_A_TEMPERATURE_MC])))
+    for number in draw(st.sampled_from([[], [], [], [], [0], [len(rows) - 1], [len(rows) // 2] * 2])):
+        rows.append((rows[number][0], draw(st.one_of(temperatures_mc, st.none()))))
+
+    batch_size, delay_ms = draw(st.sampled_from([(1, None), (1, 2000), (8, 2000), (5, 3 * 60 * MINUTE_MS)]))
+    items = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        received_ms = None if delay_ms is None else max(at_ms for at_ms, _ in batch) + delay_ms
+        items += [Item(logger, channel, at_ms, mc, received_ms) for at_ms, mc in batch]
+    for number in draw(st.lists(index, max_size=3)):
+        again_ms = items[number].at_ms + draw(st.sampled_from([10_000, -5 * MINUTE_MS, -5 * MINUTE_MS - 1]))
+        items.append(items[number]._replace(received_ms=again_ms))
+    for clock_ms in draw(st.lists(st.sampled_from(RESET_CLOCKS_MS), max_size=1)):
+        items.append(Item(logger, channel, clock_ms, 5000, START_MS))
+    for ahead_ms in draw(st.lists(st.sampled_from([1, 0]), max_size=1)):
+        items.append(Item(logger, channel, at_ms + 5 * MINUTE_MS + ahead_ms, draw(temperatures_mc), at_ms))
+    return items
+
+
+@st.composite
+def profile_sets(draw: st.DrawFn) -> list[Table]:
+    """Draw one to three products; of the first there may be an older version, which must not count."""
+    names = ["mab-017", "vax-2", "frz-9"][: draw(st.integers(1, 3))]
+    profiles = [draw(profile_tables(name, version=2)) for name in names]
+    if draw(st.sampled_from([False, False, True])):
+        profiles.append(draw(profile_tables(names[0], version=1)))
+    return profiles
+
+
+@st.composite
+def profile_tables(draw: st.DrawFn, name: str, version: int) -> Table:
+    """Draw a profile with up to five limits of any kind, one of them on unknown time."""
+    low, high = draw(st.sampled_from(LABELS_C))
+    profile: Table = {
+        "profile": name,
+        "version": version,
+        "title": f'Product "{name}"',
+        "effective_from": datetime(2026, 1, 1, tzinfo=UTC),
+        **({} if low is None else {"label_low_c": Decimal(low)}),
+        **({} if high is None else {"label_high_c": Decimal(high)}),
+    }
+    energy = draw(st.sampled_from([None, None, Decimal("60000.0"), Decimal("120000.5")]))
+    if energy is not None:
+        profile["activation_energy_j_mol"] = energy
+    is_frozen = high is not None and Decimal(high) <= 0
+    limits = [*draw(st.lists(limit_tables(may_be_mkt=not is_frozen), max_size=4)), draw(unknown_limit_tables())]
+    profile["source"] = {"document": "STAB-0042", "version": "4"}
+    profile["approval"] = {"author": "qa-author", "approver": "qa-approver", "approved_at": APPROVED_AT}
+    profile["limit"] = [
+        {"id": f"limit-{number}", **limit, "source": "STAB-0042, section 5.2"} for number, limit in enumerate(limits)
+    ]
+    return profile
+
+
+@st.composite
+def limit_tables(draw: st.DrawFn, may_be_mkt: bool) -> Table:
+    """Draw one limit without id and source."""
+    kinds = ["accumulated", "single_event", "events", "unknown"] + (["mkt", "mkt"] if may_be_mkt else [])
+    kind = draw(st.sampled_from(kinds))
+    if kind == "unknown":
+        return draw(unknown_limit_tables())
+    limit: Table
+    if kind == "mkt":
+        limit = {"mkt_window": draw(st.sampled_from(["30min", "1h", "90min", "24h"]))}
+        limit["mkt_max_c"] = draw(st.sampled_from([Decimal("8.0"), Decimal("5.0"), Decimal("6.5"), Decimal("25.0")]))
+        coverage = draw(st.sampled_from([None, Decimal("0.5"), Decimal("1.0"), Decimal("0.05")]))
+        limit |= {} if coverage is None else {"min_coverage": coverage}
+    else:
+        side = draw(st.sampled_from(["above_c", "below_c", "outside_c"]))
+        limit = {side: draw(st.sampled_from(RANGES_C if side == "outside_c" else BOUNDS_C))}
+        limit[kind] = draw(st.integers(0, 3)) if kind == "events" else draw(st.sampled_from(ALLOWED))
+    return limit | draw(severities)
+
+
+@st.composite
+def unknown_limit_tables(draw: st.DrawFn) -> Table:
+    measure = draw(st.sampled_from(["unknown_accumulated", "unknown_single"]))
+    return {measure: draw(st.sampled_from(ALLOWED)), **draw(severities)}
+
+
+severities: st.SearchStrategy[Table] = st.sampled_from([{}, {}, {"severity": "warn"}, {"severity": "quarantine"}])
+
+
+@st.composite
+def kit_tables(draw: st.DrawFn, profiles: list[Table]) -> list[Table]:
+    """Draw one to five kits, some blinded, some with balances already spent."""
+    newest = {table["profile"]: table for table in sorted(profiles, key=lambda table: int(table["version"]))}
+    kits: list[Table] = []
+    for number in range(1, draw(st.integers(1, 5)) + 1):
+        name = draw(st.sampled_from(sorted(newest)))
+        kit: Table = {"id": f"K-{number:04}", "batch": "B22", "trial": "TRIAL-7", "profile": name}
+        group = draw(st.sampled_from([None, None, "TRIAL-7", "TRIAL-8"]))
+        if group is not None:
+            kit["blind_group"] = group
+        prefix = "" if group is None else f"{name}:"
+        opening: Table = {}
+        for limit in newest[name]["limit"]:
+            if "accumulated" in limit or "unknown_accumulated" in limit:
+                opening[prefix + limit["id"]] = draw(st.sampled_from([None, None, "7min", "90001ms", "3h"]))
+            elif "events" in limit:
+                opening[prefix + limit["id"]] = draw(st.sampled_from([None, None, 1, 4]))
+        spent = {limit_id: balance for limit_id, balance in opening.items() if balance is not None}
+        kits.append(kit | ({"opening": spent} if spent else {}))
+    return kits
+
+
+def moment(ms: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+def iso(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span(from_ms: int, to_ms: int | None) -> Table:
+    return {"from": moment(from_ms)} | ({} if to_ms is None else {"to": moment(to_ms)})
+
+
+def to_toml(document: Table) -> str:
+    """Write a registry or a profile as its TOML file: plain values first, then tables, then arrays of tables."""
+    plain, tables, arrays = [], [], []
+    for key, value in document.items():
+        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+            arrays += [line for row in value for line in (f"\n[[{key}]]", *lines(row))]
+        elif isinstance(value, dict):
+            tables += [f"\n[{key}]", *lines(value)]
+        else:
+            plain += lines({key: value})
+    return "\n".join([*plain, *tables, *arrays, ""])
+
+
+profile_to_toml = to_toml
+
+
+def lines(table: Table) -> list[str]:
+    return [f"{key} = {toml_value(value)}" for key, value in table.items()]
+
+
+def toml_value(value: object) -> str:
+    """Write one value; a dict becomes an inline table, a Decimal always shows its point."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text if "." in text else text + ".0"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {toml_value(entry)}" for key, entry in value.items()) + " }"
+    return json.dumps(value)
+
+
+def to_ndjson(items: list[Item], most: int = 60) -> list[str]:
+    """Write items as message-log lines with native payloads of up to `most` readings.
+
+    A message has one time of arrival and strictly increasing instants, so copies and conflicts go into messages of
+    their own. A message always has a time of arrival: for items of a file it is their own last instant, which trusts
+    their clock just as a file does.
+    """
+    messages: dict[tuple[str, str, int | None, int], list[Item]] = {}
+    seen: dict[Item, int] = {}
+    for item in items:
+        instant = item._replace(temperature_mc=None)
+        seen[instant] = seen.get(instant, 0) + 1
+        messages.setdefault((item.logger, item.channel, item.received_ms, seen[instant]), []).append(item)
+    log = []
+    for (logger, channel, received_ms, _), message in messages.items():
+        ordered = sorted(message, key=lambda item: item.at_ms)
+        for start in range(0, len(ordered), most):
+            part = ordered[start : start + most]
+            received_at = iso(moment(part[-1].at_ms if received_ms is None else received_ms))
+            topic, payload = f"coldchain/v1/basel/gw-1/{logger}/readings", native_payload(logger, channel, part)
+            log.append(json.dumps({"received_at": received_at, "topic": topic, "payload": payload}))
+    return log
+
+
+def native_payload(logger: str, channel: str, items: list[Item]) -> Table:
+    """Write one message's columns: `every` where the instants are evenly spaced, else `dt`."""
+    steps = {right.at_ms - left.at_ms for left, right in pairwise(items)}
+    times = {"every": steps.pop()} if len(steps) == 1 else {"dt": [item.at_ms - items[0].at_ms for item in items]}
+    mc = [item.temperature_mc for item in items]
+    faults = {str(position): "probe_open" for position, value in enumerate(mc) if value is None}
+    payload: Table = {"v": 1, "logger": logger, "channel": channel, "t0": items[0].at_ms, **times, "mc": mc}
+    return payload | ({"fault": faults} if faults else {})
