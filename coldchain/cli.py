@@ -1,4 +1,4 @@
-"""The command line. Each command says what it does and calls the module that does it; imports wait until then."""
+"""The command line: each command says what it does and calls the module that does it, imported only then."""
 
 from __future__ import annotations
 
@@ -10,16 +10,32 @@ import typer
 
 from coldchain.errors import ColdchainError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(".")[0])
-rules_app = typer.Typer(no_args_is_help=True, help="Stability profiles: validate the reviewed limits.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Temperature-excursion monitoring for clinical-trial medicines.",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Stability profiles: the reviewed limits.")
 registry_app = typer.Typer(no_args_is_help=True, help="Loggers, places, monitoring, kits and custody.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain of the ledger.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(registry_app, name="registry")
 app.add_typer(audit_app, name="audit")
 
-Settings = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+SettingsFile = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="Evaluate at this instant, ISO 8601 with a zone.")]
+Zone = Annotated[str | None, typer.Option(help="Time zone of the logger's clock, such as Europe/Zurich.")]
+
+
+@app.command()
+def run(settings: SettingsFile) -> None:
+    """Run the service."""
+    from coldchain.service import run as serve
+    from coldchain.settings import load_settings
+
+    raise typer.Exit(serve(load_settings(settings)))
 
 
 @app.command()
@@ -28,15 +44,127 @@ def replay(
     registry: Annotated[list[Path], typer.Option(help="Registry file; give it again for more.")],
     rules: Annotated[Path, typer.Option(help="Folder of stability profiles.")],
     logger: Annotated[str | None, typer.Option(help="The registry's id of the logger of the logger files.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Time zone of the logger files, such as Europe/Zurich.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="Evaluate at this instant, ISO 8601 with a zone.")] = None,
+    zone: Zone = None,
+    as_of: AsOf = None,
     stream: Annotated[bool, typer.Option("--stream", help="Feed line by line through the streaming step.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recompute everything from message logs and logger files, without a broker."""
-    from coldchain.replay_command import run
+    from coldchain.commands import replay as command
 
-    run(inputs, registry, rules, logger=logger, zone=zone, as_of=as_of, stream=stream, as_json=as_json)
+    command.run(inputs, registry, rules, logger=logger, zone=zone, as_of=as_of, stream=stream, as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A logger's file, as it came from the device.")],
+    logger: Annotated[str, typer.Option(help="The registry's id of the logger.")],
+    settings: SettingsFile,
+    zone: Zone = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Put a logger file into the ledger, after a preview."""
+    from coldchain.commands import import_file as command
+
+    command.run(file, logger, zone, settings, yes=yes)
+
+
+@registry_app.command("load")
+def registry_load(
+    files: Annotated[list[Path], typer.Argument(help="TOML or CSV files.")], settings: SettingsFile
+) -> None:
+    """Make files part of the registry; each replaces the one of the same name."""
+    from coldchain.commands import registry as command
+
+    command.load(files, settings)
+
+
+@registry_app.command("show")
+def registry_show(settings: SettingsFile, as_json: AsJson = False) -> None:
+    """Show what is registered."""
+    from coldchain.commands import registry as command
+
+    command.show(settings, as_json=as_json)
+
+
+@rules_app.command("check")
+def rules_check(folder: Annotated[Path, typer.Argument(help="Folder of stability profiles.")]) -> None:
+    """Validate every stability profile of a folder."""
+    from coldchain.commands import rules as command
+
+    command.check(folder)
+
+
+@app.command()
+def report(
+    kits: Annotated[list[str], typer.Argument(help="Kit ids.")],
+    out: Annotated[Path, typer.Option(help="File to write: .pdf, .html or .json.")],
+    settings: SettingsFile,
+    as_of: AsOf = None,
+) -> None:
+    """Write the stability impact report of kits."""
+    from coldchain.commands import report as command
+
+    command.run(kits, out, settings, as_of=as_of)
+
+
+@app.command()
+def status(settings: SettingsFile, as_json: AsJson = False) -> None:
+    """Show what the ledger holds and what has not been delivered."""
+    from coldchain.commands import operate
+
+    operate.status(settings, as_json=as_json)
+
+
+@app.command()
+def events(settings: SettingsFile, as_json: AsJson = False) -> None:
+    """List quarantine events."""
+    from coldchain.commands import operate
+
+    operate.events(settings, as_json=as_json)
+
+
+@audit_app.command("verify")
+def audit_verify(settings: SettingsFile, as_json: AsJson = False) -> None:
+    """Check that the ledger is as it was written; exit code 1 if it is not."""
+    from coldchain.commands import operate
+
+    if not operate.audit_verify(settings, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(to: Annotated[Path, typer.Argument(help="File to create.")], settings: SettingsFile) -> None:
+    """Copy the ledger, while it is in use, and verify the copy."""
+    from coldchain.commands import operate
+
+    operate.backup(settings, to)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup.")],
+    settings: SettingsFile,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")],
+) -> None:
+    """Put a verified backup in the place of the ledger; the service must be stopped."""
+    from coldchain.commands import operate
+
+    operate.restore(settings, source, reason)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Decides noise and treatment arms.")] = 1,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Kill the service in mid-day to see that nothing is lost.")
+    ] = False,
+) -> None:
+    """Run a scripted clinical-supply day over real MQTT, and write one report."""
+    from coldchain.commands import demo as command
+
+    command.run(out, seed=seed, kill=kill)
 
 
 def main() -> None:

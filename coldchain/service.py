@@ -10,26 +10,26 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from queue import Empty, SimpleQueue
-from typing import TypeVar
+from queue import SimpleQueue
 
 import structlog
 
-from coldchain import pipeline
+from coldchain import pipeline, quarantine
 from coldchain.alerts.compose import compose
-from coldchain.alerts.deliver import EmailChannel, open_email
+from coldchain.alerts.deliver import open_email
+from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Arrived, Broker
 from coldchain.errors import EnvironmentFailed, RejectedPayload
 from coldchain.jobs import Watchdog, start_ticks
-from coldchain.ledger.entries import Delivery, Message, unstorable
+from coldchain.ledger.entries import Message, unstorable
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.pipeline import State, Step
-from coldchain.profiles import load_profiles
-from coldchain.registry import parse_registry
+from coldchain.profiles import StabilityProfile, load_profiles
+from coldchain.registry import Registry, parse_registry
 from coldchain.settings import Settings
 from gateways.decoders import decode
 
@@ -39,8 +39,6 @@ REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
 
 log = structlog.get_logger()
-
-_T = TypeVar("_T")
 
 
 def system_clock() -> int:
@@ -64,8 +62,9 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         stack.callback(watchdog.stop)
         email = open_email(settings.smtp, clock) if settings.smtp.host else None
         broker = Broker(settings.mqtt, clock)
-        service = Service(settings, ledger, broker, email, watchdog, clock)
-        stack.callback(service.record_deliveries)
+        outbox = Outbox(ledger, broker, email, clock)
+        service = Service(settings, ledger, broker, outbox, watchdog, clock)
+        stack.callback(service.deliver)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
@@ -81,7 +80,6 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
             service.sweep(ticks)
             service.deliver()
         service.take()
-        service.deliver()
     log.info("service stopped")
     return 0
 
@@ -94,19 +92,17 @@ class Service:
         settings: Settings,
         ledger: Ledger,
         broker: Broker,
-        email: EmailChannel | None,
+        outbox: Outbox,
         watchdog: Watchdog,
         clock: Callable[[], int],
     ) -> None:
-        self._settings, self._ledger, self._broker, self._email = settings, ledger, broker, email
+        self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock = watchdog, clock
         self._state: State
         self._version = 0
         self._retry_at = self._next_poll = self._next_look = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
         self._is_failing = False
-        self._deliveries: list[Delivery] = []
-        self._under_way: set[int] = set()
 
     def load(self) -> None:
         """The state from the ledger and the rules, and what judging everything again finds."""
@@ -115,15 +111,12 @@ class Service:
             now_ms = self._clock()
             self._version = self._ledger.data_version()
             files = self._ledger.current_registry_files()
-            self._state, found = pipeline.start(
+            self._state, found = _start(
                 parse_registry([(file.name, file.content) for file in files]),
                 load_profiles(self._settings.rules.dir),
-                list(self._ledger.load_batches()),
-                self._ledger.load_events(),
-                self._ledger.load_warnings(),
-                now_ms=now_ms,
+                self._ledger,
+                now_ms,
             )
-            found = replace(found, fresh=())
             try:
                 self._save((), found, now_ms)
             except LedgerChanged:
@@ -153,7 +146,7 @@ class Service:
             self._next_poll = now + POLL_S
             self._guarded(self._reload_if_changed)
         every_s = self._settings.service.silence_every_s
-        ticked = bool(_drain(ticks))
+        ticked = bool(drain(ticks))
         if now >= self._silence_due:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
@@ -161,39 +154,12 @@ class Service:
             self._commit((), lambda now_ms: pipeline.silence(self._state, now_ms))
 
     def deliver(self) -> None:
-        """Write down what was delivered, and hand on what is due; a dead mail server or broker holds up nothing."""
-        self.record_deliveries()
+        """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
+        self._guarded(self._outbox.record)
         now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + POLL_S
-        self._guarded(self._hand_on)
-
-    def record_deliveries(self) -> None:
-        """Write down what became of deliveries; what cannot be written is kept for the next time."""
-        self._deliveries += self._broker.deliveries
-        self._broker.deliveries = []
-        if self._email is not None:
-            self._deliveries += _drain(self._email.results)
-        if self._deliveries and self._guarded(lambda: self._ledger.record_deliveries(self._deliveries)):
-            for delivery in self._deliveries:
-                self._under_way.discard(delivery.outbox_id)
-                if delivery.error:
-                    log.warning("alert not delivered", outbox_id=delivery.outbox_id, error=delivery.error)
-            self._deliveries = []
-
-    def _hand_on(self) -> None:
-        if self._email is not None and not self._email.thread.is_alive():
-            raise RuntimeError("the e-mail thread has died")
-        for row in self._ledger.due_alerts(self._clock()):
-            if row.id in self._under_way:
-                continue
-            if row.channel == "mqtt" and self._broker.is_linked:
-                self._under_way.add(row.id)
-                self._broker.publish(row)
-            elif row.channel == "email" and self._email is not None:
-                self._under_way.add(row.id)
-                self._email.rows.put(row)
+        if now >= self._next_look:
+            self._next_look = now + POLL_S
+            self._guarded(self._outbox.hand_on)
 
     def _reload_if_changed(self) -> None:
         if self._ledger.data_version() != self._version:
@@ -225,7 +191,7 @@ class Service:
             change.warnings,
             self._state.registry,
             self._settings.alerts,
-            by_email=self._email is not None,
+            by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
         self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=self._version)
@@ -251,6 +217,27 @@ class Service:
         return True
 
 
+def _start(
+    registry: Registry, profiles: Mapping[str, StabilityProfile], ledger: Ledger, now_ms: int
+) -> tuple[State, Step]:
+    """The state of everything in the ledger, with the silence that lasts at this moment, and what is new in it.
+
+    Silence is not in the ledger. Judged without it, an event that silence supports would lose its support with every
+    restart and regain it at the next tick: two revisions that tell of nothing.
+    """
+    batches, events, warnings = list(ledger.load_batches()), ledger.load_events(), ledger.load_warnings()
+    state, found = pipeline.start(registry, profiles, batches, events, warnings, now_ms=now_ms)
+    pipeline.adopt(state, replace(found, events=(), warnings=()))
+    quiet = pipeline.silence(state, now_ms)
+    pipeline.adopt(state, replace(quiet, events=(), warnings=()))
+    judged = [(kit, found) for group, found in state.assessments.items() for kit in registry.groups[group].kits]
+    return state, Step(
+        assessments=state.assessments,
+        events=tuple(e for kit, a in judged for e in quarantine.revise(state.events.get(kit, {}), kit, a, now_ms)),
+        warnings=tuple(w for kit, a in judged for w in quarantine.early_warnings(state.warned, (kit,), a)),
+    )
+
+
 def received(arrived: Arrived) -> Message:
     """What one MQTT message holds: readings, or the reason why it is kept without any."""
     payload = bytes(arrived.message.payload)
@@ -269,15 +256,6 @@ def received(arrived: Arrived) -> Message:
         if why := unstorable(batch):
             return replace(message, reason="unstorable", detail=why)
     return replace(message, batches=batches)
-
-
-def _drain(queue: SimpleQueue[_T]) -> list[_T]:
-    found: list[_T] = []
-    try:
-        while True:
-            found.append(queue.get_nowait())
-    except Empty:
-        return found
 
 
 def _stop_on_signals() -> threading.Event:

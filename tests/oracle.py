@@ -408,14 +408,8 @@ def runs_of(limit: Table, pieces: list[Piece]) -> list[list[Piece]]:
 
 
 def unknown_stretches(pieces: list[Piece]) -> list[tuple[int, int]]:
-    """Join neighbouring unknown pieces into the longest stretches."""
-    stretches: list[tuple[int, int]] = []
-    for piece in pieces:
-        if not piece.temperatures_mc:
-            joins = stretches and stretches[-1][1] == piece.start_ms
-            start_ms = stretches.pop()[0] if joins else piece.start_ms
-            stretches.append((start_ms, piece.end_ms))
-    return stretches
+    """List the unknown pieces; no two are neighbours, because a piece ends only where known time begins or ends."""
+    return [(piece.start_ms, piece.end_ms) for piece in pieces if not piece.temperatures_mc]
 
 
 def excursions_of(profile: Table, pieces: list[Piece]) -> list[Table]:

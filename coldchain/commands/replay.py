@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from coldchain import pipeline
+from coldchain.commands import terminal
+from coldchain.commands.terminal import instant, print_json, verdict_text
 from coldchain.errors import BadInput
 from coldchain.inputs import Inputs, read, single_readings
-from coldchain.instant import instant_ms, iso
+from coldchain.instant import iso
 from coldchain.profiles import StabilityProfile, load_profiles
 from coldchain.registry import Registry, load_registry
 from coldchain.replay_document import document
-
-VERDICT_STYLE = {"within_label": "green", "within_allowance": "yellow", "indeterminate": "magenta", "outside": "red"}
 
 
 def run(
@@ -36,21 +33,21 @@ def run(
     as_json: bool,
 ) -> None:
     """Replay inputs; the output does not depend on `stream`, nor on the order of lines and files."""
-    as_of_ms = _instant(as_of) if as_of else None
-    time_zone = _zone(zone) if zone else None
+    as_of_ms = instant(as_of, "--as-of")
+    time_zone = terminal.zone(zone)
     profiles = load_profiles(rules)
     known = load_registry(*registry)
     pipeline.rules(known, profiles)
     if logger is not None and logger not in known.loggers:
         raise BadInput("is not registered", key="--logger", value=logger)
-    with _progress() as progress:
-        task = progress.add_task("reading", total=None)
+    with terminal.progress() as progress:
+        task = progress.add_task("reading messages", total=None)
         found = read(inputs, logger=logger, zone=time_zone, on_message=lambda: progress.advance(task))
         progress.update(task, description="judging")
         state = _judge(found, known, profiles, as_of_ms, stream=stream)
     answer = document(state, messages=found.messages, rejected=found.rejected)
     if as_json:
-        sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(answer)
     else:
         _print(answer)
 
@@ -68,41 +65,24 @@ def _judge(
     return state
 
 
-def _instant(text: str) -> int:
-    try:
-        return instant_ms(text)
-    except ValueError as exc:
-        raise BadInput(str(exc), key="--as-of", value=text) from exc
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as exc:
-        raise BadInput("no such time zone: write an IANA name such as Europe/Zurich", key="--zone", value=name) from exc
-
-
-def _progress() -> Progress:
-    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed} messages"), TimeElapsedColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
 def _print(answer: dict[str, Any]) -> None:
-    console = Console()
-    table = Table("kit", "verdict", "as of", "min degC", "max degC", "MKT degC", "unknown", "events")
     events: dict[str, list[str]] = {}
     for event in answer["events"]:
         events.setdefault(event["kit"], []).append(event["limit"])
+    table = Table("kit", "verdict", "as of", "min", "max", "MKT", "unknown", "events", box=SIMPLE_HEAD)
     for kit in answer["kits"]:
         numbers = ("n/c" if kit[key] is None else f"{kit[key]:.3f}" for key in ("min_c", "max_c", "mkt_c"))
         table.add_row(
             kit["kit"],
-            f"[{VERDICT_STYLE[kit['verdict']]}]{kit['verdict']}",
+            verdict_text(kit["verdict"], kit["known_ms"]),
             "n/c" if kit["as_of_ms"] is None else iso(kit["as_of_ms"]),
             *numbers,
-            f"{kit['unknown_ms'] / 60_000:.1f} min",
-            ", ".join(events.get(kit["kit"], [])),
+            f"{kit['unknown_ms'] / 3_600_000:.1f} h",
+            "\n".join(events.get(kit["kit"], [])),
         )
+    console = Console()
     console.print(table)
-    console.print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in answer["inputs"].items()))
-    console.print("n/c: not computable")
+    console.print(
+        "inputs: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in answer["inputs"].items())
+    )
+    console.print("temperatures in degC; n/c: not computable")

@@ -1,0 +1,142 @@
+"""The core of a replay: MKT, time above 8 degC and the longest single event of many loggers, from sorted columns.
+
+The references are what a careful person would write with numpy or pandas for all loggers at once, with the same
+semantics: preceding-interval rule, gaps unknown, unknown time neither ends an event nor adds to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.harness import Row, race
+from coldchain import exposure
+from coldchain.history import Series, channel_record
+from coldchain.model import Logger
+from coldchain.profiles import DEFAULT_ACTIVATION_ENERGY_J_MOL as ACTIVATION_ENERGY_J_MOL
+from coldchain.readings import ChannelKey
+
+LOGGERS, READINGS = 1_000, 2_000
+INTERVAL_MS, GAP_AFTER_MS = 300_000, 600_000
+HIGH_MC = 8_000
+A_K = ACTIVATION_ENERGY_J_MOL / exposure.GAS_CONSTANT_J_MOL_K
+CHANNEL = ChannelKey("lg", "1")
+LOGGER = Logger("lg", INTERVAL_MS, GAP_AFTER_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Readings of many loggers, sorted by logger, then instant; logger i owns `first[i]` to `first[i + 1]`."""
+
+    logger: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    temperature_mc: NDArray[np.int32]
+    first: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Per logger: MKT [degC], time above [ms], longest single event above [ms]."""
+
+    mkt_c: NDArray[np.float64]
+    above_ms: NDArray[np.int64]
+    longest_ms: NDArray[np.int64]
+
+
+def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7) -> Columns:
+    """Refrigerators at 5 degC, read to 0.01: door openings, some failures of two hours, some lost readings."""
+    rng = np.random.default_rng(seed)
+    temperature = rng.normal(5_000, 700, (loggers, readings))
+    temperature += rng.exponential(4_000, (loggers, readings)) * (rng.random((loggers, readings)) < 0.01)
+    failing = rng.random((loggers, readings // 24)) < 0.01
+    temperature[:, : failing.shape[1] * 24] += np.repeat(failing, 24, axis=1) * 9_000
+    kept = rng.random((loggers, readings)) >= 0.02
+    at = np.broadcast_to(np.arange(1, readings + 1) * INTERVAL_MS, kept.shape)
+    logger = np.broadcast_to(np.arange(loggers)[:, None], kept.shape)
+    first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    resolved_mc = 10 * np.rint(temperature[kept] / 10)
+    return Columns(logger[kept], 1_760_000_000_000 + at[kept], resolved_mc.astype(np.int32), first)
+
+
+def ours(columns: Columns) -> Answer:
+    """The way of the service, logger by logger: channel history, then its metrics."""
+    n = len(columns.first) - 1
+    answer = Answer(np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64))
+    for i in range(n):
+        own = slice(columns.first[i], columns.first[i + 1])
+        history = channel_record(CHANNEL, Series(columns.at_ms[own], columns.temperature_mc[own]), LOGGER).history
+        assert history is not None
+        found = exposure.out_of_range(history, None, HIGH_MC)
+        answer.mkt_c[i] = exposure.mkt(history, ACTIVATION_ENERGY_J_MOL)
+        answer.above_ms[i], answer.longest_ms[i] = found.total_ms, found.longest_run_ms
+    return answer
+
+
+def numpy_script(columns: Columns) -> Answer:
+    """All loggers at once with numpy: differences, prefix sums, reductions by logger."""
+    starts = columns.first[:-1]
+    covered = np.diff(columns.at_ms, prepend=0)
+    covered[(covered > GAP_AFTER_MS) | (covered < 0)] = INTERVAL_MS
+    covered[starts] = INTERVAL_MS
+    above = columns.temperature_mc > HIGH_MC
+    above_ms = np.where(above, covered, 0)
+    opens = above.copy()
+    opens[1:] &= ~above[:-1]
+    opens[starts] = above[starts]
+    run_starts = np.flatnonzero(opens)
+    longest = np.zeros(len(starts), np.int64)
+    if len(run_starts):
+        # the zeros between two runs do not matter: a run's sum may reach as far as the next run's start
+        np.maximum.at(longest, columns.logger[run_starts], np.add.reduceat(above_ms, run_starts))
+    weight = covered * np.exp(-A_K / (columns.temperature_mc / 1000 + 273.15))
+    mean = np.add.reduceat(weight, starts) / np.add.reduceat(covered, starts)
+    return Answer(A_K / -np.log(mean) - 273.15, np.add.reduceat(above_ms, starts), longest)
+
+
+def pandas_script(frame: pd.DataFrame) -> Answer:
+    """All loggers at once with pandas: group by logger, run-length by a change counter."""
+    by_logger = frame.groupby("logger", sort=True)
+    delta = by_logger["at_ms"].diff()
+    covered = delta.where(delta <= GAP_AFTER_MS, INTERVAL_MS).astype("int64")
+    above = frame["temperature_mc"] > HIGH_MC
+    run = above.ne(above.shift()).cumsum()
+    above_ms = covered.where(above, 0)
+    runs = above_ms.groupby([frame["logger"], run]).sum()
+    weight = covered * np.exp(-A_K / (frame["temperature_mc"] / 1000 + 273.15))
+    per_logger = pd.DataFrame({"logger": frame["logger"], "w": weight, "ms": covered, "above": above_ms})
+    sums = per_logger.groupby("logger", sort=True).sum()
+    mkt = A_K / -np.log(sums["w"] / sums["ms"]) - 273.15
+    return Answer(mkt.to_numpy(), sums["above"].to_numpy(), runs.groupby(level=0).max().to_numpy())
+
+
+def as_frame(columns: Columns) -> pd.DataFrame:
+    """The same columns as pandas holds them."""
+    return pd.DataFrame({"logger": columns.logger, "at_ms": columns.at_ms, "temperature_mc": columns.temperature_mc})
+
+
+def assert_agree(mine: Answer, theirs: Answer) -> None:
+    """Times must be equal to the millisecond, MKT to a billionth of a degree."""
+    np.testing.assert_array_equal(mine.above_ms, theirs.above_ms)
+    np.testing.assert_array_equal(mine.longest_ms, theirs.longest_ms)
+    np.testing.assert_allclose(mine.mkt_c, theirs.mkt_c, rtol=0, atol=1e-9)
+
+
+def measure() -> list[Row]:
+    """The rows of this job; the answers are compared before anything is timed."""
+    columns = refrigerators()
+    frame = as_frame(columns)
+    answer = ours(columns)
+    assert_agree(answer, numpy_script(columns))
+    assert_agree(answer, pandas_script(frame))
+    return race(
+        "MKT, time above, longest event",
+        len(columns),
+        lambda: ours(columns),
+        {"numpy script": lambda: numpy_script(columns), "pandas script": lambda: pandas_script(frame)},
+    )

@@ -1,0 +1,1 @@
+"""What each command of `coldchain` does; `cli` only names them and their options."""

@@ -1,0 +1,96 @@
+"""What is written into the ledger, and what comes out of its outbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coldchain.readings import ReadingBatch
+
+LONGEST_NAME = 200
+"""Characters of a logger or channel name; more is not an identity but an attack or a broken device."""
+
+END_OF_TIME_MS = 253_402_300_800_000
+"""The year 10000: nothing behind it can be written as an instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message or file as it arrived, with the readings a decoder took from it or the reason it took none."""
+
+    received_ms: int
+    topic: str
+    payload: bytes
+    batches: tuple[ReadingBatch, ...] = ()
+    reason: str = ""
+    detail: str = ""
+    source: str = "mqtt"
+
+    @property
+    def status(self) -> str:
+        return "rejected" if self.reason else "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A text that one recipient has to get because of `causes`: (event or warning id, revision)."""
+
+    key: str
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+    causes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An alert as the outbox holds it. `key` is the same however often it is delivered."""
+
+    id: int
+    key: str
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+    created_ms: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one attempt to deliver an outbox row; an empty error is success."""
+
+    outbox_id: int
+    at_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFile:
+    """One version of one registry file."""
+
+    name: str
+    version: int
+    loaded_ms: int
+    who: str
+    sha256: str
+    content: str
+
+
+def unstorable(batch: ReadingBatch) -> str | None:
+    """Why a batch must not get behind the decoder, None if it may: whatever passes can be stored and judged."""
+    for name in (batch.logger, batch.channel):
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+            return f"{name[:LONGEST_NAME]!r} is not a name of a logger or channel"
+    if batch.at_ms.dtype != np.int64 or batch.temperature_mc.dtype != np.int32:
+        return "columns are not int64 milliseconds and int32 milli-degC"
+    if batch.at_ms.ndim != 1 or batch.at_ms.shape != batch.temperature_mc.shape:
+        return f"{batch.at_ms.shape} instants for {batch.temperature_mc.shape} temperatures"
+    if len(batch) and not 0 <= int(batch.at_ms.min()) <= int(batch.at_ms.max()) < END_OF_TIME_MS:
+        return "an instant before 1970 or after 9999"
+    for number in (batch.boot, batch.seq):
+        if number is not None and not 0 <= number < 2**63:
+            return f"{number} is not a counter of 63 bits"
+    return None

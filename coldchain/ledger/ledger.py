@@ -1,0 +1,187 @@
+"""The one writer of the ledger: whatever one step found is in it as a whole or not at all.
+
+Every write of any process holds an flock on `<path>.lock` for its transaction, because SQLite before 3.51.3 can
+corrupt a write-ahead log that two writers reset at once. Whatever SQLite or the disk refuses is EnvironmentFailed, and
+then nothing may be acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from coldchain.errors import ColdchainError, EnvironmentFailed
+from coldchain.ledger import audit, backup, locks, queries, records, schema, verification
+from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow, RegistryFile
+from coldchain.ledger.queries import trouble_with
+from coldchain.model import EarlyWarning, QuarantineEvent
+from coldchain.readings import ReadingBatch
+
+if TYPE_CHECKING:  # a command that only writes a registry file need not wait for the kernels to compile
+    from coldchain.pipeline import Step
+
+OLDEST_SQLITE = (3, 38, 0)
+"""STRICT tables, and unixepoch() in the record of a migration."""
+
+LONGEST_RETRY_MS = 300_000
+
+
+class LedgerChanged(ColdchainError):
+    """Another process wrote since the state was loaded: load again and repeat the step."""
+
+    exit_code = 3
+
+
+class Ledger:
+    """An open ledger. Use it from one thread."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int) -> None:
+        self._path, self._connection, self._lock = path, connection, lock
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open the ledger for writing; a new or older file is brought up to the present tables."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise EnvironmentFailed("ledger", f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed")
+        with ExitStack() as stack:
+            with trouble_with(path):
+                stack.enter_context(locks.in_use(path))
+                lock = locks.open_lock(path, "lock")
+                stack.callback(os.close, lock)
+                connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+                # The last one to close folds the write-ahead log back, which is writing too.
+                stack.callback(_close, path, connection, lock)
+                with locks.writing(lock):
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    connection.execute("PRAGMA synchronous = FULL")
+                    connection.execute("PRAGMA foreign_keys = ON")
+                    schema.migrate(connection)
+            yield cls(path, connection, lock)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with trouble_with(self._path), locks.writing(self._lock):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def save(
+        self,
+        messages: Sequence[Message],
+        step: Step,
+        alerts: Sequence[Alert],
+        now_ms: int,
+        *,
+        unless_changed_since: int | None = None,
+    ) -> None:
+        """Write all that one step found, in one transaction that is on disk when this returns.
+
+        `step.fresh` is aligned with the batches of the messages, one after the other; an empty batch held nothing new.
+        `unless_changed_since` is the `data_version()` before the state was loaded that the step was computed from;
+        LedgerChanged if another process has written since.
+        """
+        with self._transaction() as connection:
+            if unless_changed_since is not None and self.data_version() != unless_changed_since:
+                raise LedgerChanged("another process wrote to the ledger")
+            records.write_messages(connection, messages, step.fresh)
+            records.write_assessments(connection, step.assessments, now_ms)
+            records.write_events(connection, step.events, now_ms)
+            records.write_warnings(connection, step.warnings, now_ms)
+            records.write_alerts(connection, alerts, now_ms)
+
+    def data_version(self) -> int:
+        """A number that changes whenever another connection has written, and only then."""
+        with trouble_with(self._path):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def load_batches(self) -> Iterator[ReadingBatch]:
+        """Every reading, in the order in which it became known."""
+        with trouble_with(self._path):
+            yield from queries.batches(self._connection)
+
+    def load_events(self) -> tuple[QuarantineEvent, ...]:
+        """The latest revision of every quarantine event."""
+        with trouble_with(self._path):
+            return queries.events(self._connection)
+
+    def load_warnings(self) -> tuple[EarlyWarning, ...]:
+        """Every early warning."""
+        with trouble_with(self._path):
+            return queries.warnings(self._connection)
+
+    def current_registry_files(self) -> tuple[RegistryFile, ...]:
+        """The newest version of every registry file, by name."""
+        with trouble_with(self._path):
+            return queries.registry_files(self._connection)
+
+    def register(self, name: str, content: str, who: str, now_ms: int, *, reason: str = "registry load") -> int:
+        """Make a file part of the current registry; its version. Text equal to the current version changes nothing."""
+        sha256 = hashlib.sha256(content.encode()).hexdigest()
+        with self._transaction() as connection:
+            version, current = connection.execute(
+                "SELECT max(version), sha256 FROM registry_file WHERE name = ?", (name,)
+            ).fetchone()
+            if current == sha256:
+                return int(version)
+            version = (version or 0) + 1
+            connection.execute(
+                "INSERT INTO registry_file (name, version, loaded_ms, who, sha256, content) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, version, now_ms, who, sha256, content),
+            )
+            audit.append(
+                connection,
+                at_ms=now_ms,
+                who=who,
+                role="operator",
+                action="registry.loaded",
+                subject=f"registry {name}",
+                old=current,
+                new=sha256,
+                reason=reason,
+            )
+            return int(version)
+
+    def due_alerts(self, now_ms: int) -> tuple[OutboxRow, ...]:
+        """The alerts whose next attempt is due, oldest first."""
+        with trouble_with(self._path):
+            return queries.due_alerts(self._connection, now_ms)
+
+    def record_deliveries(self, deliveries: Iterable[Delivery]) -> None:
+        """Write down what became of attempts to deliver; a failed one is due again after 2, 4, 8 ... 300 seconds."""
+        with self._transaction() as connection:
+            for delivery in deliveries:
+                connection.execute(
+                    "UPDATE outbox SET attempts = attempts + 1, last_error = :error, "
+                    "sent_ms = CASE WHEN :error = '' THEN :at_ms ELSE sent_ms END, "
+                    "next_attempt_ms = :at_ms + min(2000 << min(attempts, 16), :longest) WHERE id = :id",
+                    {
+                        "error": delivery.error,
+                        "at_ms": delivery.at_ms,
+                        "longest": LONGEST_RETRY_MS,
+                        "id": delivery.outbox_id,
+                    },
+                )
+
+    def audit_verify(self, anchor: audit.Heads | None = None) -> verification.AuditFindings:
+        """Whether everything is as it was written, and the heads of the chains to write down outside."""
+        with trouble_with(self._path):
+            return verification.verify(self._connection, anchor)
+
+    def backup(self, to: Path) -> None:
+        """Copy the ledger, while it is in use, to a file that did not exist before; the copy is verified."""
+        backup.back_up(self._path, self._connection, to)
+
+
+def _close(path: Path, connection: sqlite3.Connection, lock: int) -> None:
+    with trouble_with(path), locks.writing(lock):
+        connection.close()

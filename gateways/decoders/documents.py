@@ -1,0 +1,129 @@
+"""Payload bytes to one document (a map of named values), with every ambiguity of JSON and CBOR refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+import cbor2
+import numpy as np
+import orjson
+
+from coldchain.errors import RejectedPayload
+from coldchain.readings import MilliCelsius
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+MAX_DEPTH = 16
+"""Nesting of maps and lists; the native forms need three."""
+
+_CBOR_MAP = 5
+_SINT32_LE = 78
+
+# Always matches from a quote to the end of its string or of the input, without backtracking: linear on any bytes.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+
+
+def parse(payload: bytes) -> dict[str, object]:
+    """The document in a payload: JSON if it starts with `{`, CBOR if with a map.
+
+    Bytes over the limit and deep nesting are refused before anything is decoded. Values are what the parsers give;
+    an RFC 8746 array of sint32 little-endian comes as int32[n].
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise RejectedPayload("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+    start = payload.lstrip(b" \t\r\n")[:1]
+    if start == b"{":
+        return _json(payload)
+    if start and start[0] >> 5 == _CBOR_MAP:
+        return _cbor(payload)
+    raise RejectedPayload("not_a_document", f"neither a JSON object nor a CBOR map, starts with {payload[:8]!r}")
+
+
+def _json(payload: bytes) -> dict[str, object]:
+    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
+        raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
+    try:
+        document: dict[str, object] = orjson.loads(payload)
+    except orjson.JSONDecodeError as exc:
+        raise RejectedPayload("not_json", str(exc)) from exc
+    # orjson silently keeps the last of two equal keys. A document without escapes has two quotes to each string it
+    # kept; fewer strings than that were dropped. With escapes the count says nothing: the slow parser looks at keys.
+    if b"\\" in payload:
+        try:
+            json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
+        except ValueError as exc:
+            raise RejectedPayload("not_json", str(exc)) from exc
+    elif payload.count(b'"') != 2 * _strings(document):
+        raise RejectedPayload("duplicate_key", "a key stands twice in one object")
+    return document
+
+
+def _depth(payload: bytes) -> int:
+    """How deep JSON text nests, strings aside."""
+    text = np.frombuffer(_STRING.sub(b"", payload), dtype=np.uint8)
+    opened = (text == ord("{")) | (text == ord("["))
+    closed = (text == ord("}")) | (text == ord("]"))
+    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+
+
+def _strings(document: dict[str, object]) -> int:
+    """How many strings (keys and values) a parsed JSON document holds."""
+    found = 0
+    waiting: list[object] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found += len(value)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            if not set(map(type, value)) <= {int, float, bool, type(None)}:
+                waiting.extend(value)
+        else:
+            found += isinstance(value, str)
+    return found
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise RejectedPayload("duplicate_key", "a key stands twice in one object")
+
+
+def _cbor(payload: bytes) -> dict[str, object]:
+    stream = io.BytesIO(payload)
+    decoder = cbor2.CBORDecoder(
+        stream,
+        max_depth=MAX_DEPTH,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+        semantic_decoders=_TAGS,
+    )
+    try:
+        document: dict[str, object] = decoder.decode()
+    except cbor2.CBORError as exc:
+        raise RejectedPayload("not_cbor", str(exc)[:200]) from exc
+    if stream.tell() != len(payload):
+        raise RejectedPayload("not_cbor", f"{len(payload) - stream.tell()} bytes after the document")
+    return document
+
+
+def _sint32_array(data: object, _immutable: bool) -> MilliCelsius:
+    if not isinstance(data, bytes) or len(data) % 4:
+        raise cbor2.CBORDecodeError("a sint32 array is a byte string of 4 bytes a value")
+    return np.frombuffer(data, dtype="<i4").astype(np.int32)
+
+
+class _Tags(dict[int, Callable[[object, bool], MilliCelsius]]):
+    """Refuses every tag that is not listed: no dates, big numbers, regular expressions or shared references."""
+
+    def __missing__(self, tag: int) -> Callable[[object, bool], NoReturn]:
+        def refuse(_value: object, _immutable: bool) -> NoReturn:
+            raise cbor2.CBORDecodeError(f"tag {tag} has no place in a payload")
+
+        return refuse
+
+
+_TAGS = _Tags({_SINT32_LE: _sint32_array})

@@ -1,0 +1,267 @@
+"""One step is in the ledger as a whole or not at all, and comes out as it went in."""
+
+import dataclasses
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coldchain.errors import EnvironmentFailed
+from coldchain.ledger import queries
+from coldchain.ledger.entries import Delivery
+from coldchain.ledger.ledger import Ledger, LedgerChanged
+from coldchain.model import Verdict
+from coldchain.pipeline import Step
+from coldchain.readings import ReadingBatch
+from ledger_values import (
+    NOW_MS,
+    alert,
+    assessment,
+    batch,
+    event,
+    full_step,
+    message,
+    rejected,
+    warning,
+)
+
+TABLES = ("message", "reading_block", "assessment", "event", "event_revision", "warning", "audit", "outbox")
+
+
+def counts(path: Path) -> dict[str, int]:
+    with queries.reading(path) as connection:
+        return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}  # noqa: S608 (fixed names)
+
+
+def plain(found: ReadingBatch) -> dict[str, Any]:
+    columns = {"at_ms": found.at_ms.tolist(), "temperature_mc": found.temperature_mc.tolist()}
+    fields = (field.name for field in dataclasses.fields(found))
+    return {name: columns.get(name, getattr(found, name)) for name in fields}
+
+
+def test_readings_come_out_as_they_went_in(ledger: Ledger) -> None:
+    messages, step, alerts = full_step()
+    ledger.save(messages, step, alerts, NOW_MS)
+    found = list(ledger.load_batches())
+    assert [plain(each) for each in found] == [plain(each) for each in step.fresh if len(each)]
+    assert found[0].at_ms.dtype == np.int64
+    assert found[0].temperature_mc.dtype == np.int32
+
+
+def test_every_reading_is_linked_to_the_message_it_came_in(ledger: Ledger, path: Path) -> None:
+    messages, step, alerts = full_step()
+    ledger.save(messages, step, alerts, NOW_MS)
+    with queries.reading(path) as connection:
+        links = connection.execute("SELECT message_id, logger FROM reading_block ORDER BY id").fetchall()
+    assert links == [(1, "lg-1"), (1, "lg-2")]
+
+
+def test_a_step_that_is_not_aligned_with_its_messages_is_refused_whole(ledger: Ledger, path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        ledger.save((message(batch(), batch()),), Step(fresh=(batch(),)), (), NOW_MS)
+    assert counts(path)["message"] == 0
+
+
+def test_rejected_messages_keep_their_raw_bytes_and_their_reason(ledger: Ledger, path: Path) -> None:
+    ledger.save((rejected(b"\x00\xff\x80"),), Step(), (), NOW_MS)
+    with queries.reading(path) as connection:
+        (found,) = queries.rejected(connection)
+    assert (found.payload, found.reason, found.detail) == (b"\x00\xff\x80", "not_json", "at byte 0")
+
+
+def test_a_reason_with_a_lone_surrogate_does_not_stop_a_commit(ledger: Ledger, path: Path) -> None:
+    hostile = dataclasses.replace(rejected(), detail="\ud800")
+    ledger.save((hostile,), Step(), (), NOW_MS)
+    with queries.reading(path) as connection:
+        assert queries.rejected(connection)[0].detail == "\\ud800"
+
+
+def test_events_and_warnings_come_out_as_they_went_in(ledger: Ledger) -> None:
+    events = (event("K-0001", "a"), event("K-0001", "b"), event("K-0002", "a"))
+    ledger.save((), Step(events=events, warnings=(warning(50), warning(80))), (), NOW_MS)
+    assert ledger.load_events() == events
+    assert ledger.load_warnings() == (warning(50), warning(80))
+
+
+def test_a_revision_replaces_the_event_and_keeps_the_history(ledger: Ledger, path: Path) -> None:
+    first = event()
+    second = dataclasses.replace(first, revision=2, breached_at_ms=500)
+    third = dataclasses.replace(second, revision=3, supported=False)
+    for each in (first, second, third):
+        ledger.save((), Step(events=(each,)), (), NOW_MS)
+    assert ledger.load_events() == (third,)
+    with queries.reading(path) as connection:
+        assert queries.event_history(connection, first.id) == (first, second, third)
+
+
+def test_an_event_that_is_there_already_is_not_written_again(ledger: Ledger, path: Path) -> None:
+    for _ in range(2):
+        ledger.save((), Step(events=(event(),), warnings=(warning(),)), (alert(),), NOW_MS)
+    assert {counts(path)[table] for table in ("event", "event_revision", "warning", "audit", "outbox")} == {1}
+
+
+def test_an_event_cannot_go_back_or_skip_a_revision(ledger: Ledger) -> None:
+    ledger.save((), Step(events=(event(),)), (), NOW_MS)
+    with pytest.raises(EnvironmentFailed, match="next revision"):
+        ledger.save((), Step(events=(event(revision=3),)), (), NOW_MS)
+    assert ledger.load_events() == (event(),)
+
+
+def test_every_event_is_in_the_audit_trail_with_old_and_new(ledger: Ledger, path: Path) -> None:
+    ledger.save((), Step(events=(event(),)), (), NOW_MS)
+    ledger.save((), Step(events=(event(revision=2, breached_at_ms=500),)), (), NOW_MS + 1)
+    with queries.reading(path) as connection:
+        rows = connection.execute("SELECT at_ms, who, role, action, old, new FROM audit ORDER BY seq").fetchall()
+    assert [row[:4] for row in rows] == [
+        (NOW_MS, "coldchain", "system", "quarantine.raised"),
+        (NOW_MS + 1, "coldchain", "system", "quarantine.revised"),
+    ]
+    assert rows[0][4] is None
+    assert rows[1][4] == rows[0][5]
+    assert json.loads(rows[1][5])["breached_at_ms"] == 500
+
+
+def test_only_the_latest_assessment_of_a_kit_group_is_kept(ledger: Ledger, path: Path) -> None:
+    ledger.save((), Step(assessments={"g": assessment()}), (), NOW_MS)
+    ledger.save((), Step(assessments={"g": assessment(Verdict.INDETERMINATE)}), (), NOW_MS + 1)
+    with queries.reading(path) as connection:
+        found = queries.assessments(connection)
+    assert found["g"]["verdict"] == "indeterminate"
+    assert found["g"]["limits"][0]["breached_at_ms"] == 1000
+
+
+def test_a_number_that_is_not_computable_is_null_never_nan(ledger: Ledger, path: Path) -> None:
+    ledger.save((), Step(assessments={"g": assessment(mean_c=float("nan"))}), (), NOW_MS)
+    with queries.reading(path) as connection:
+        assert queries.assessments(connection)["g"]["mean_c"] is None
+
+
+@pytest.mark.parametrize("table", ["message", "reading_block", "assessment", "event", "audit", "outbox_cause"])
+def test_a_step_that_fails_anywhere_leaves_nothing_behind(ledger: Ledger, path: Path, table: str) -> None:
+    messages, step, alerts = full_step()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TRIGGER fault BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        connection.commit()
+    with pytest.raises(EnvironmentFailed, match="broken"):
+        ledger.save(messages, step, alerts, NOW_MS)
+    assert set(counts(path).values()) == {0}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER fault")
+    ledger.save(messages, step, alerts, NOW_MS)
+    assert counts(path)["message"] == 3
+
+
+def test_a_full_disk_is_one_line_and_the_ledger_works_again_once_there_is_room(ledger: Ledger, path: Path) -> None:
+    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    messages = [rejected(bytes(100_000))]
+    with pytest.raises(EnvironmentFailed, match=r"ledger .*full") as caught:
+        ledger.save(messages, Step(), (), NOW_MS)
+    assert "\n" not in str(caught.value)
+    assert counts(path)["message"] == 0
+    ledger._connection.execute("PRAGMA max_page_count = 1000000")
+    ledger.save(messages, Step(), (), NOW_MS)
+    assert counts(path)["message"] == 1
+
+
+def test_the_disk_is_asked_to_hold_every_commit(ledger: Ledger) -> None:
+    settings = {
+        name: ledger._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "foreign_keys")
+    }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_write_of_another_process_is_noticed_and_own_writes_are_not(ledger: Ledger, path: Path) -> None:
+    before = ledger.data_version()
+    ledger.save((rejected(),), Step(), (), NOW_MS)
+    assert ledger.data_version() == before
+    with Ledger.open(path) as other:
+        other.register("registry.toml", "", "me", NOW_MS)
+    assert ledger.data_version() != before
+
+
+def test_a_step_computed_before_another_process_wrote_is_not_saved(ledger: Ledger, path: Path) -> None:
+    seen = ledger.data_version()
+    with Ledger.open(path) as other:
+        other.save((message(batch()),), Step(fresh=(batch(),)), (), NOW_MS)
+    with pytest.raises(LedgerChanged):
+        ledger.save((message(batch()),), Step(fresh=(batch(),)), (), NOW_MS, unless_changed_since=seen)
+    assert len(list(ledger.load_batches())) == 1
+    ledger.save((rejected(),), Step(), (), NOW_MS, unless_changed_since=ledger.data_version())
+
+
+def test_the_registry_keeps_every_version_and_the_newest_of_each_name_is_current(ledger: Ledger, path: Path) -> None:
+    assert ledger.register("a.toml", "one", "ann", NOW_MS) == 1
+    assert ledger.register("b.csv", "two", "ann", NOW_MS) == 1
+    assert ledger.register("a.toml", "three", "ben", NOW_MS + 1) == 2
+    current = ledger.current_registry_files()
+    assert [(file.name, file.version, file.content, file.who) for file in current] == [
+        ("a.toml", 2, "three", "ben"),
+        ("b.csv", 1, "two", "ann"),
+    ]
+    with queries.reading(path) as connection:
+        assert connection.execute("SELECT count(*) FROM registry_file").fetchone()[0] == 3
+
+
+def test_loading_the_same_registry_text_again_changes_nothing(ledger: Ledger, path: Path) -> None:
+    ledger.register("a.toml", "one", "ann", NOW_MS)
+    assert ledger.register("a.toml", "one", "ann", NOW_MS + 1) == 1
+    assert counts(path)["audit"] == 1
+
+
+def test_an_alert_is_due_until_it_is_delivered(ledger: Ledger) -> None:
+    ledger.save((), Step(events=(event(),)), (alert(),), NOW_MS)
+    (row,) = ledger.due_alerts(NOW_MS)
+    assert (row.key, row.channel, row.recipient, row.attempts) == ("key-1", "email", "qp@example.org", 0)
+    ledger.record_deliveries([Delivery(row.id, NOW_MS + 5)])
+    assert ledger.due_alerts(NOW_MS + 10**9) == ()
+
+
+def test_a_failed_delivery_is_tried_again_ever_later_but_never_given_up(ledger: Ledger) -> None:
+    ledger.save((), Step(events=(event(),)), (alert(),), NOW_MS)
+    now_ms, pauses = NOW_MS, []
+    for _ in range(30):
+        (row,) = ledger.due_alerts(now_ms)
+        ledger.record_deliveries([Delivery(row.id, now_ms, "connection refused")])
+        pause = next(s for s in range(1, 400) if ledger.due_alerts(now_ms + 1000 * s))
+        pauses.append(pause)
+        now_ms += 1000 * pause
+    assert pauses[:5] == [2, 4, 8, 16, 32]
+    assert set(pauses[9:]) == {300}
+
+
+def test_readers_cannot_write(ledger: Ledger, path: Path) -> None:
+    ledger.save((rejected(),), Step(), (), NOW_MS)
+    with pytest.raises(EnvironmentFailed, match="readonly"), queries.reading(path) as connection:
+        connection.execute("INSERT INTO warning VALUES ('a', 'b', 'c', 50, 0)")
+
+
+def test_a_ledger_that_is_not_there_is_not_created_by_reading(path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="no such file"), queries.reading(path):
+        pass
+    assert not path.exists()
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="ledger"), Ledger.open(tmp_path / "none" / "coldchain.db"):
+        pass
+
+
+def test_a_file_that_is_no_ledger_is_one_line(path: Path) -> None:
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(EnvironmentFailed, match="not a database"), Ledger.open(path):
+        pass
+
+
+def test_the_status_counts_what_is_there(ledger: Ledger, path: Path) -> None:
+    messages, step, alerts = full_step()
+    ledger.save(messages, step, alerts, NOW_MS)
+    with queries.reading(path) as connection:
+        found = queries.status(connection)
+    assert (found.messages, found.rejected, found.readings, found.events, found.warnings) == (3, 1, 6, 1, 1)
+    assert (found.verdicts, found.undelivered, found.oldest_undelivered_ms) == ({"outside": 1}, 1, NOW_MS)

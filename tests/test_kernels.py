@@ -1,0 +1,287 @@
+"""The compiled functions on histories of a few milliseconds, every expected number worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from coldchain import arrhenius, kernels
+from coldchain.arrhenius import LIMB_BITS, LIMBS
+from coldchain.kernels import NEVER, UNKNOWN
+
+Segment = tuple[int, int | None] | tuple[int, int, int]
+Columns = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+
+NO_LOW, NO_HIGH, UNLIMITED = -(2**40), 2**40, 2**62
+
+
+def columns(*segments: Segment) -> Columns:
+    """(end_ms, hot_mc[, cold_mc]) as the arrays of a history; None is unknown."""
+    end = [segment[0] for segment in segments]
+    hot = [UNKNOWN if segment[1] is None else segment[1] for segment in segments]
+    cold = [UNKNOWN if segment[-1] is None else segment[-1] for segment in segments]
+    return np.array(end, np.int64), np.array(hot, np.int32), np.array(cold, np.int32)
+
+
+def segments(found: Columns) -> list[tuple[int, int | None, int | None]]:
+    known = ((end, hot, cold) for end, hot, cold in zip(*(column.tolist() for column in found), strict=True))
+    return [(end, None, None) if hot == UNKNOWN else (end, hot, cold) for end, hot, cold in known]
+
+
+class Found(NamedTuple):
+    total: int
+    worst_total: int
+    longest: int
+    worst_longest: int
+    runs: int
+    total_at: int
+    single_at: int
+    events_at: int
+    open_run: int
+    sides: int
+
+
+def out_of_range(
+    *history: Segment,
+    low: int = NO_LOW,
+    high: int = 8000,
+    total: int = UNLIMITED,
+    single: int = UNLIMITED,
+    events: int = UNLIMITED,
+) -> Found:
+    return Found(*kernels.out_of_range(0, *columns(*history), low, high, total, single, events).tolist())
+
+
+@pytest.mark.parametrize(
+    ("second_at", "expected"),
+    [
+        (110, [(100, 5000, 5000), (110, 6000, 6000)]),  # sooner than the interval: up to the predecessor only
+        (120, [(100, 5000, 5000), (120, 6000, 6000)]),  # exactly gap_after: all of it
+        (121, [(100, 5000, 5000), (106, None, None), (121, 6000, 6000)]),  # 1 ms more: one interval of 15
+    ],
+)
+def test_a_reading_stands_for_the_time_since_its_predecessor_up_to_the_gap(
+    second_at: int, expected: list[Segment]
+) -> None:
+    found = kernels.cover(*columns((100, 5000), (second_at, 6000)), 15, 20)
+    assert segments(found) == expected
+
+
+def test_a_fault_covers_its_interval_as_unknown_and_is_a_predecessor_all_the_same() -> None:
+    found = kernels.cover(*columns((100, 5000), (110, None), (120, 6000)), 10, 15)
+    assert segments(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
+
+
+def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_known_one_elsewhere() -> None:
+    a = columns((20, 5000), (30, None), (40, 6000, 4000))
+    b = columns((15, 7000), (35, 5000), (50, 1000))
+    expected = [
+        (10, 5000, 5000),
+        (15, 7000, 5000),
+        (20, 5000, 5000),
+        (30, 5000, 5000),
+        (35, 6000, 4000),
+        (40, 6000, 1000),
+        (50, 1000, 1000),
+    ]
+    assert segments(kernels.overlay(0, *a, 10, *b)) == expected
+    assert segments(kernels.overlay(10, *b, 0, *a)) == expected
+
+
+def test_between_two_histories_that_do_not_meet_nothing_is_known() -> None:
+    found = kernels.overlay(0, *columns((10, 5000)), 30, *columns((40, 6000)))
+    assert segments(found) == [(10, 5000, 5000), (30, None, None), (40, 6000, 6000)]
+
+
+def test_totals_weigh_every_known_segment_by_its_time() -> None:
+    history = columns((10, 5000), (15, None), (20, None), (50, 8000, 1000), (54, None))
+    # known 10 + 30, unknown 5 + 5 + 4, the two unknown segments in a row are one stretch of 10
+    assert kernels.totals(0, *history).tolist() == [40, 14, 10, 10 * 5000 + 30 * 8000, 8000, 1000]
+
+
+def test_zero_degrees_is_a_temperature_and_not_missing() -> None:
+    assert kernels.totals(0, *columns((10, 0))).tolist() == [10, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("allowed_total", "allowed_single", "expected"),
+    [
+        (30, 20, (NEVER, NEVER)),  # 10 + 20 unknown: exactly what is allowed
+        (29, 19, (59, 59)),
+        (10, 9, (40, 9)),  # the total stays at 10 until the second stretch begins
+        (0, 0, (0, 0)),
+    ],
+)
+def test_unknown_time_is_beyond_its_limit_at_the_millisecond_it_is_used_up(
+    allowed_total: int, allowed_single: int, expected: tuple[int, int]
+) -> None:
+    end, hot, _ = columns((10, None), (40, 5000), (45, None), (60, None), (70, 5000))
+    assert kernels.unknown_breach(0, end, hot, allowed_total, allowed_single) == expected
+
+
+def test_exactly_the_bound_is_in_range_and_a_thousandth_of_a_degree_beyond_is_not() -> None:
+    assert out_of_range((10, 8000), (20, 2000), low=2000)[:5] == (0, 0, 0, 0, 0)
+    assert out_of_range((10, 8001), (20, 5000)).total == 10
+    assert out_of_range((10, 1999), (20, 5000), low=2000, high=NO_HIGH).total == 10
+
+
+def test_the_hot_side_looks_at_the_hottest_and_the_cold_side_at_the_coldest_value() -> None:
+    history = (10, 9000, 1000)
+    assert out_of_range(history).total == 10
+    assert out_of_range(history, low=2000, high=NO_HIGH).total == 10
+    assert out_of_range(history, high=9000).total == 0
+
+
+def test_exactly_what_is_allowed_is_no_breach_and_a_millisecond_more_is_one_at_its_instant() -> None:
+    history = ((100, 5000), (160, 9000), (200, 5000))
+    assert out_of_range(*history, total=60, single=60)[5:7] == (NEVER, NEVER)
+    assert out_of_range(*history, total=59, single=59)[5:7] == (159, 159)
+
+
+def test_a_total_adds_up_over_runs_where_a_single_event_begins_anew() -> None:
+    history = ((10, 9000), (50, 5000), (90, 9000), (100, 5000))
+    found = out_of_range(*history, total=30, single=30, events=1)
+    assert found == (50, 50, 40, 40, 2, 50 + 20, 50 + 30, 50, 0, 0)
+    # used up to the last ms by the first run: passed where the second begins
+    assert out_of_range(*history, total=10).total_at == 50
+
+
+def test_an_allowance_of_nothing_is_breached_where_the_first_offending_interval_begins() -> None:
+    assert out_of_range((30, 5000), (40, 9000), total=0, single=0, events=0)[5:8] == (30, 30, 30)
+
+
+def test_unknown_time_neither_ends_a_run_nor_adds_to_it() -> None:
+    found = out_of_range((10, 9000), (30, None), (40, 9000), (50, 5000), single=15, events=1)
+    assert (found.total, found.longest, found.runs) == (20, 20, 1)
+    assert (found.single_at, found.events_at) == (35, NEVER)
+
+
+@pytest.mark.parametrize(
+    ("history", "worst_total", "worst_longest"),
+    [
+        ([(4, None), (10, None), (20, 9000), (30, 5000)], 20, 20),  # leading, in two pieces
+        ([(10, 5000), (20, None), (30, 9000), (40, 5000)], 20, 20),  # before
+        ([(10, 9000), (30, None), (40, 9000), (50, 5000)], 40, 40),  # inside
+        ([(10, 9000), (30, None), (40, 5000)], 30, 30),  # after
+        ([(10, 9000), (30, None)], 30, 30),  # trailing
+        ([(10, None), (20, 5000), (30, 9000), (40, 5000), (50, None)], 10, 10),  # known time in between
+        ([(10, 9000), (20, 5000), (30, None), (40, 9000), (50, None)], 40, 30),  # next to the second run only
+        ([(10, None), (20, 5000), (30, None)], 0, 0),  # no run at all
+        ([(30, None)], 0, 0),
+    ],
+)
+def test_the_worst_case_counts_unknown_time_inside_a_run_or_next_to_it(
+    history: list[Segment], worst_total: int, worst_longest: int
+) -> None:
+    found = out_of_range(*history)
+    assert (found.worst_total, found.worst_longest) == (worst_total, worst_longest)
+
+
+def test_a_run_more_than_allowed_breaches_where_it_begins() -> None:
+    history = ((10, 9000), (20, 5000), (30, 9000), (40, 5000), (50, 9000), (60, 9500))
+    assert out_of_range(*history, events=3)[4:8] == (3, NEVER, NEVER, NEVER)
+    assert out_of_range(*history, events=2).events_at == 40
+    assert out_of_range(*history, events=0).events_at == 0
+
+
+def test_both_sides_share_one_budget_and_an_instant_on_both_counts_twice() -> None:
+    both = out_of_range((100, 5000), (110, 9000, 1000), (120, 5000), low=2000, total=7)
+    # two ms are spent per ms: 7 are reached in the middle of the fourth
+    assert (both.total, both.worst_total, both.longest, both.runs, both.total_at) == (20, 20, 10, 1, 103)
+    swing = out_of_range((10, 9000), (20, 1000), (30, 5000), low=2000)
+    assert (swing.total, swing.longest, swing.runs) == (20, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("history", "open_run", "sides"),
+    [
+        ([(10, 5000), (20, 9000), (30, 9500)], 20, 1),
+        ([(10, 5000), (20, 9000, 1000)], 10, 2),
+        ([(10, 9000), (20, None)], 10, 0),  # still open, but what it is now is not known
+        ([(10, 9000), (20, 5000)], 0, 0),
+        ([(20, None)], 0, 0),
+        ([], 0, 0),
+    ],
+)
+def test_how_a_history_ends_tells_what_is_running(history: list[Segment], open_run: int, sides: int) -> None:
+    found = out_of_range(*history, low=2000)
+    assert (found.open_run, found.sides) == (open_run, sides)
+
+
+def test_an_excursion_lasts_from_its_first_to_its_last_known_time_and_knows_its_extreme() -> None:
+    history = columns((10, 5000), (20, 9000), (30, None), (40, 12000, 1000), (50, None), (60, 8000), (70, 8001, 1500))
+    above = kernels.excursion_runs(0, *history, NO_LOW, 8000)
+    assert above.tolist() == [[10, 40, 20, 12000, 1], [60, 70, 10, 8001, 0]]
+    below = kernels.excursion_runs(0, *history, 2000, NO_HIGH)
+    assert below.tolist() == [[30, 40, 10, 1000, 1], [60, 70, 10, 1500, 0]]
+    colder_later = kernels.excursion_runs(0, *columns((10, 1000), (20, 500), (30, 1500)), 2000, NO_HIGH)
+    assert colder_later.tolist() == [[0, 30, 30, 500, 0]]
+
+
+def test_unknown_time_at_the_end_leaves_an_excursion_open() -> None:
+    found = kernels.excursion_runs(0, *columns((10, 9000), (20, None)), NO_LOW, 8000)
+    assert found.tolist() == [[0, 10, 10, 9000, 0]]
+
+
+def as_integer(limbs: list[int]) -> int:
+    return sum(limb << (LIMB_BITS * (LIMBS - 1 - k)) for k, limb in enumerate(limbs))
+
+
+ONE = 1 << LIMB_BITS
+
+
+@given(
+    st.lists(st.one_of(st.integers(-(2**62), 2**62), st.sampled_from([0, 1, -1, ONE, -ONE])), min_size=6, max_size=6)
+)
+def test_the_sign_of_a_limb_number_is_the_sign_of_the_integer_it_stands_for(limbs: list[int]) -> None:
+    whole = as_integer(limbs)
+    assert arrhenius.limb_sign(np.array(limbs, np.int64)) == (whole > 0) - (whole < 0)
+
+
+@pytest.mark.parametrize(
+    ("limbs", "sign"),
+    [
+        ([0, 0, 0, 0, 0, 0], 0),
+        ([0, 0, 0, 0, 0, 1], 1),
+        ([0, 0, 0, 0, 0, -1], -1),
+        ([1, -ONE, 0, 0, 0, 0], 0),  # one borrowed from the limb above
+        ([1, -ONE, 0, 0, 0, 1], 1),
+        ([1, -ONE, 0, 0, 0, -1], -1),
+        ([1, -(ONE - 1), -(ONE - 1), -(ONE - 1), -(ONE - 1), -ONE], 0),
+        ([-1, 2 * ONE, 0, 0, 0, 0], 1),
+    ],
+)
+def test_limbs_that_borrow_from_each_other_keep_their_sign(limbs: list[int], sign: int) -> None:
+    assert arrhenius.limb_sign(np.array(limbs, np.int64)) == sign
+
+
+@given(st.integers(-190_000, 1_000_000), st.integers(-190_000, 1_000_000), st.sampled_from([20e3, 83144.62618, 250e3]))
+def test_the_limbs_of_a_weight_are_its_float_cut_exactly_after_120_bits(one: int, two: int, energy: float) -> None:
+    a, temperature, hottest_k = energy / 8.314462618, min(one, two), max(one, two) / 1000 + 273.15
+    limbs = np.empty(LIMBS, np.int64)
+    arrhenius.arrhenius_limbs(temperature, a, hottest_k, limbs)
+    weight = math.exp(a / hottest_k - a / (temperature / 1000 + 273.15))
+    expected = math.floor(Fraction(weight) * 2 ** (LIMB_BITS * LIMBS))
+    # the compiled exp may differ from Python's in the last bit
+    assert as_integer(limbs.tolist()) == pytest.approx(expected, rel=1e-15, abs=1)
+    assert all(0 <= limb < ONE for limb in limbs.tolist()[1:])
+
+
+@pytest.mark.parametrize("energy", [20e3, 250e3])
+@pytest.mark.parametrize("temperature", [-190_000, 1_000_000])
+def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temperature: int, energy: float) -> None:
+    end, hot, _ = columns((2**42, temperature))
+    sums = np.zeros(LIMBS, np.int64)
+    a, hottest_k = energy / 8.314462618, temperature / 1000 + 273.15
+    assert arrhenius.arrhenius_sum(0, end, hot, a, hottest_k, sums) == 2**42
+    assert sums.tolist() == [2**62, 0, 0, 0, 0, 0]
+    assert arrhenius.mean_weight(sums, 2**42) == 1.0
+    weight, eligible, exceeded_at = arrhenius.trailing_weight(0, end, hot, end, 2**42, 9, 10, a, hottest_k, temperature)
+    assert (weight, eligible, exceeded_at) == (1.0, 1, NEVER)
