@@ -145,8 +145,8 @@ class Broker:
 
     def close(self) -> None:
         """Disconnect cleanly. The session stays: what arrives meanwhile is delivered at the next start."""
-        self._client.disconnect()
         self._is_linked = False
+        self._client.disconnect()
 
     def _on_connect(
         self, client: Client, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None

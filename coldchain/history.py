@@ -6,7 +6,7 @@ Every function takes values and returns values; the same readings give the same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,6 +200,18 @@ def last_known_ms(history: History | None) -> int | None:
         if hot_mc != UNKNOWN:
             return int(end_ms)
     return None
+
+
+def route_until(route: Sequence[CustodySegment], now_ms: int) -> tuple[CustodySegment, ...]:
+    """The route as it stands at `now_ms`: what is planned for later has not happened, so it is not missing data.
+
+    The segment that lasts until after now is open. At least the first segment stays.
+    """
+    begun = [segment for segment in route if segment.from_ms < now_ms] or list(route[:1])
+    return tuple(
+        replace(segment, to_ms=None) if segment.to_ms is not None and segment.to_ms > now_ms else segment
+        for segment in begun
+    )
 
 
 def evaluation_instant(

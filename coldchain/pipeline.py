@@ -27,12 +27,14 @@ class State:
 
     `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged.
     `channels`, `places`: what they contribute. `silent_until`: up to where a silent place counts as unknown.
-    `as_of_ms`: a fixed evaluation instant, None for the default of SEMANTICS 2.4.
+    `as_of_ms`: a fixed evaluation instant, None for the default of SEMANTICS 2.4. `is_live`: kits are judged by their
+    route up to now; otherwise, in a replay, by the whole route.
     """
 
     registry: Registry
     rules: Mapping[str, StabilityProfile]
     as_of_ms: int | None = None
+    is_live: bool = False
     series: dict[ChannelKey, Series] = field(default_factory=dict)
     unverified: dict[ChannelKey, Series] = field(default_factory=dict)
     channels: dict[ChannelKey, Record] = field(default_factory=dict)
@@ -73,19 +75,21 @@ def start(
     *,
     now_ms: int,
     as_of_ms: int | None = None,
+    is_live: bool = False,
 ) -> tuple[State, Step]:
     """The state after a restart, and what judging every kit finds beyond the `events` and `warnings` already given.
 
     Raises BadInput if a kit names a profile that does not exist, or opens a balance of a limit that does not.
     """
-    state = State(registry, rules(registry, profiles), as_of_ms)
+    state = State(registry, rules(registry, profiles), as_of_ms, is_live)
     for event in events:
         state.events.setdefault(event.kit, {})[event.id] = event
     state.warned.update(warning.id for warning in warnings)
     merged = _merge(state, batches)
     adopt(state, merged)
     places = {place: _place(state, place, state.channels) for place in registry.places}
-    found = _judge_groups(state, registry.groups, places, {}, now_ms)
+    silent = _silent(state, places, now_ms) if is_live else {}
+    found = _judge_groups(state, registry.groups, places, silent, now_ms)
     return state, replace(found, fresh=merged.fresh, places=places)
 
 
@@ -101,21 +105,21 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
 
 
 def silence(state: State, now_ms: int) -> Step:
-    """What missing readings mean: where a place has been silent for longer than its gap, time up to now is unknown."""
-    silent = {
-        place: now_ms
-        for place in state.registry.groups_at
-        if (known_ms := history.last_known_ms(state.places.get(place, NOTHING).history)) is None
-        or now_ms - known_ms > _gap_after_ms(state.registry, place, now_ms)
-    }
-    groups = {
-        group
-        for place in silent
-        for group in state.registry.groups_at[place]
-        if state.registry.groups[group].fate.route[-1].place == place
-        and state.registry.groups[group].fate.route[-1].to_ms is None
-    }
-    return _judge_groups(state, groups, {}, silent, now_ms)
+    """What passing time means for a live state: where a place has been silent for longer than its gap, time up to now
+    is unknown; and custody that has ended since a kit was last judged has a known end."""
+    silent = _silent(state, state.places, now_ms)
+    due = []
+    for group in state.registry.groups.values():
+        route = history.route_until(group.fate.route, now_ms)
+        last = route[-1] if route else None
+        judged = state.assessments.get(group.id)
+        if last is None:
+            continue
+        is_silent = last.to_ms is None and last.place in silent
+        has_ended = last.to_ms is not None and (judged is None or judged.as_of_ms != last.to_ms)
+        if is_silent or has_ended:
+            due.append(group.id)
+    return _judge_groups(state, due, {}, silent, now_ms)
 
 
 def adopt(state: State, change: Step) -> None:
@@ -219,7 +223,7 @@ def _judge_groups(
     warnings: list[EarlyWarning] = []
     for group_id in sorted(group_ids):
         group = state.registry.groups[group_id]
-        assessment = _assess(state, group, places, silent_until)
+        assessment = _assess(state, group, places, silent_until, now_ms)
         before = state.assessments.get(group_id)
         if assessment == before:
             continue
@@ -232,9 +236,13 @@ def _judge_groups(
     return Step(assessments=assessments, events=tuple(events), warnings=tuple(warnings), silent_until=silent)
 
 
-def _assess(state: State, group: KitGroup, places: Mapping[str, Record], silent_until: Mapping[str, int]) -> Assessment:
+def _assess(
+    state: State, group: KitGroup, places: Mapping[str, Record], silent_until: Mapping[str, int], now_ms: int
+) -> Assessment:
     profile = state.rules[group.id]
     route, opening = group.fate.route, dict(group.fate.opening)
+    if state.is_live:
+        route = history.route_until(route, now_ms)
     if not route:
         return stability.judge(profile, None, opening, history.custody_problems(route, 0))
     last = route[-1].place
@@ -246,6 +254,16 @@ def _assess(state: State, group: KitGroup, places: Mapping[str, Record], silent_
     as_of_ms = history.evaluation_instant(route, places, state.as_of_ms, silent_ms)
     record = history.kit_record(route, places, as_of_ms)
     return stability.judge(profile, record, opening, history.custody_problems(route, as_of_ms))
+
+
+def _silent(state: State, places: Mapping[str, Record], now_ms: int) -> dict[str, int]:
+    """The places with kits of which nothing has been known for longer than their gap, and up to when: now."""
+    return {
+        place: now_ms
+        for place in state.registry.groups_at
+        if (known_ms := history.last_known_ms(places.get(place, NOTHING).history)) is None
+        or now_ms - known_ms > _gap_after_ms(state.registry, place, now_ms)
+    }
 
 
 def _gap_after_ms(registry: Registry, place: str, now_ms: int) -> int:

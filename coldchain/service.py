@@ -64,7 +64,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         broker = Broker(settings.mqtt, clock)
         outbox = Outbox(ledger, broker, email, clock)
         service = Service(settings, ledger, broker, outbox, watchdog, clock)
-        stack.callback(service.deliver)
+        stack.callback(service.record)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
@@ -80,6 +80,8 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
             service.sweep(ticks)
             service.deliver()
         service.take()
+        service.deliver()
+        broker.turn(TURN_S)
     log.info("service stopped")
     return 0
 
@@ -108,21 +110,16 @@ class Service:
         """The state from the ledger and the rules, and what judging everything again finds."""
         self._watchdog.allow(REBUILD_WITHIN_S)
         while True:
-            now_ms = self._clock()
-            self._version = self._ledger.data_version()
+            now_ms, version = self._clock(), self._ledger.data_version()
             files = self._ledger.current_registry_files()
-            self._state, found = _start(
-                parse_registry([(file.name, file.content) for file in files]),
-                load_profiles(self._settings.rules.dir),
-                self._ledger,
-                now_ms,
-            )
+            registry = parse_registry([(file.name, file.content) for file in files])
+            state, found = _start(registry, load_profiles(self._settings.rules.dir), self._ledger, now_ms)
             try:
-                self._save((), found, now_ms)
+                self._save((), found, now_ms, registry, version)
             except LedgerChanged:
                 continue
-            pipeline.adopt(self._state, found)
-            registry = self._state.registry
+            pipeline.adopt(state, found)
+            self._state, self._version = state, version
             log.info("state loaded", registry_files=len(files), kits=len(registry.kits), loggers=len(registry.loggers))
             self._watchdog.beat()
             return
@@ -155,11 +152,15 @@ class Service:
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
-        self._guarded(self._outbox.record)
+        self.record()
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + POLL_S
             self._guarded(self._outbox.hand_on)
+
+    def record(self) -> None:
+        """Write down what was delivered."""
+        self._guarded(self._outbox.record)
 
     def _reload_if_changed(self) -> None:
         if self._ledger.data_version() != self._version:
@@ -174,7 +175,7 @@ class Service:
                 now_ms = self._clock()
                 change = find(now_ms)
                 try:
-                    self._save(messages, change, now_ms)
+                    self._save(messages, change, now_ms, self._state.registry, self._version)
                 except LedgerChanged:
                     self.load()
                     continue
@@ -183,22 +184,22 @@ class Service:
 
         return self._guarded(once)
 
-    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int) -> None:
+    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int, registry: Registry, version: int) -> None:
         if not (messages or change.assessments or change.events or change.warnings):
             return
         alerts = compose(
             change.events,
             change.warnings,
-            self._state.registry,
+            registry,
             self._settings.alerts,
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=self._version)
+        self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
         if alerts:
             self._next_look = 0.0
         for event in change.events:
-            log.warning("quarantine", event=event.id, kit=event.kit, revision=event.revision)
+            log.warning("quarantine", id=event.id, kit=event.kit, revision=event.revision)
         for message in messages:
             if message.reason:
                 log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
@@ -226,7 +227,7 @@ def _start(
     restart and regain it at the next tick: two revisions that tell of nothing.
     """
     batches, events, warnings = list(ledger.load_batches()), ledger.load_events(), ledger.load_warnings()
-    state, found = pipeline.start(registry, profiles, batches, events, warnings, now_ms=now_ms)
+    state, found = pipeline.start(registry, profiles, batches, events, warnings, now_ms=now_ms, is_live=True)
     pipeline.adopt(state, replace(found, events=(), warnings=()))
     quiet = pipeline.silence(state, now_ms)
     pipeline.adopt(state, replace(quiet, events=(), warnings=()))

@@ -43,7 +43,7 @@ _UNBLINDED_ONE_IN = 4
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
-_DAY_MS = 24 * _HOUR_MS
+DEMO_DAY_MS = 24 * _HOUR_MS
 _UPLOAD_EVERY_MS = 30 * _MINUTE_MS
 _BACKLOG_READINGS = 120
 _MODEL_STEP_S = 10.0
@@ -90,7 +90,7 @@ def scenario(seed: int = 1, start_ms: int = DEMO_START_MS) -> DemoDay:
     recordings = {batch.logger: batch for batch in _recordings(start_ms, rng)}
     return DemoDay(
         start_ms=start_ms,
-        end_ms=start_ms + _DAY_MS,
+        end_ms=start_ms + DEMO_DAY_MS,
         sites=_SITES,
         loggers=tuple(_logger(logger, start_ms) for loggers in _WATCHED_BY.values() for logger in loggers),
         places=tuple(Place(place, "shipper" if place.startswith("shipper") else "storage") for place in _WATCHED_BY),
@@ -106,7 +106,7 @@ def scenario(seed: int = 1, start_ms: int = DEMO_START_MS) -> DemoDay:
 
 def _logger(logger: str, start_ms: int) -> Logger:
     interval_ms = _interval_ms(logger)
-    return Logger(logger, interval_ms, 2 * interval_ms, start_ms - 60 * _DAY_MS, start_ms + 305 * _DAY_MS)
+    return Logger(logger, interval_ms, 2 * interval_ms, start_ms - 60 * DEMO_DAY_MS, start_ms + 305 * DEMO_DAY_MS)
 
 
 def _interval_ms(logger: str) -> int:
@@ -151,7 +151,7 @@ def _recordings(start_ms: int, rng: np.random.Generator) -> Iterator[ReadingBatc
         "zurich-site-2": refrigerator_c(_SITE_FRIDGE, day_s, room_c, shut),
     }
     for place, true_c in stores.items():
-        at_ms = start_ms + np.arange(0, _DAY_MS + 1, 5 * _MINUTE_MS, dtype=np.int64)
+        at_ms = start_ms + np.arange(0, DEMO_DAY_MS + 1, 5 * _MINUTE_MS, dtype=np.int64)
         for logger in _WATCHED_BY[place]:
             yield record(logger, at_ms, day_s, true_c, start_ms, _probe(logger), rng)
     for shipment, arrives_ms in _ARRIVES_MS.items():
@@ -190,4 +190,4 @@ def _uploads(recordings: dict[str, ReadingBatch], start_ms: int) -> Iterator[Upl
 
 
 def _offset_s(since_start_ms: int) -> float:
-    return WALL_S * since_start_ms / _DAY_MS
+    return WALL_S * since_start_ms / DEMO_DAY_MS

@@ -106,9 +106,14 @@ class Link:
             self._changed.notify_all()
 
 
-def publish_day(day: DemoDay, gateway: str, link: Link, host: str, port: int, speed: float) -> str:
-    """Publish all messages of a gateway at their time; the line that tells what was done."""
-    started_s = time.monotonic()
+def publish_day(
+    day: DemoDay, gateway: str, link: Link, host: str, port: int, speed: float, begin_s: float | None = None
+) -> str:
+    """Publish all messages of a gateway at their time; the line that tells what was done.
+
+    `begin_s`: when the show began or begins, by the wall clock [s since 1970]; now if None.
+    """
+    started_s = time.monotonic() + (0.0 if begin_s is None else begin_s - time.time())
     readings = 0
     messages = day.messages(gateway)
     try:
@@ -141,6 +146,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--password-file", type=Path, help="a file whose first line is the password")
     parser.add_argument("--seed", type=int, default=1, help="decides noise and treatment arms (default 1)")
     parser.add_argument("--speed", type=float, default=1.0, help="2 takes half the time (default 1: about 20 s)")
+    parser.add_argument("--begin", type=float, help="when the show begins [s since 1970], now without it")
     return parser.parse_args(argv)
 
 
@@ -167,7 +173,8 @@ def _run(arguments: argparse.Namespace) -> str:
     if not arguments.speed > 0:
         raise BadInput("a speed is more than 0", key="--speed", value=arguments.speed)
     link = Link(gateway, day.topic(gateway, "status"), _credentials(arguments))
-    return publish_day(day, gateway, link, arguments.host, arguments.port, arguments.speed)
+    host, port, speed, begin_s = arguments.host, arguments.port, arguments.speed, arguments.begin
+    return publish_day(day, gateway, link, host, port, speed, begin_s)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,12 +13,14 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
+
 from oracle import Item, Table, duration_ms
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 APPROVED_AT = datetime(2025, 12, 20, 9, tzinfo=UTC)
 START_MS = int(START.timestamp()) * 1000
 MINUTE_MS = 60_000
+Stay = tuple[str, int, int | None]  # place, from_ms, to_ms (None: open end)
 RESET_CLOCKS_MS = (0, 946_684_800_000, 1_356_998_399_999)
 
 BOUNDS_C = [Decimal(text) for text in ("8.0", "2.0", "25.0", "-0.5", "8.004", "-15.0")]
@@ -49,35 +51,52 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     """Draw a whole case: a few hours of a few places, loggers and kits."""
     places = ["depot", "shipper", "site"][: draw(st.integers(1, 3))]
-    loggers = draw(st.lists(logger_tables(), min_size=len(places), max_size=4))
-    monitoring, items = [], []
-    for number, logger in enumerate(loggers):
+    registry: Table = {"logger": [], "place": [{"id": place, "kind": "storage"} for place in places], "monitoring": []}
+    items: list[Item] = []
+    for number, (logger, is_resident, channels) in enumerate(draw(st.lists(watchers(places), min_size=1, max_size=4))):
         logger["id"] = f"lg-{number + 1}"
-        for channel in ["1", "2"][: draw(st.sampled_from([1, 1, 1, 2]))]:
-            stays = draw(routes(places, most=2, may_overlap=False))
-            if channel == "1" and number < len(places) and draw(st.sampled_from([True, True, True, False])):
-                stays = [(places[number], START_MS, None)]  # every place mostly has a logger of its own
+        registry["logger"].append(logger)
+        for channel, (stays, found) in enumerate(channels, start=1):
+            if is_resident and channel == 1:  # so that most places have a logger of their own
+                stays = [(places[number % len(places)], START_MS, None)]
             for place, from_ms, to_ms in stays:
                 row = {"place": place, "logger": logger["id"], **span(from_ms, to_ms)}
-                monitoring.append(row if channel == "1" else {**row, "channel": channel})
-            items += draw(arrivals(logger["id"], channel, duration_ms(logger["logging_interval"])))
+                registry["monitoring"].append(row if channel == 1 else {**row, "channel": str(channel)})
+            items += [item._replace(logger=logger["id"], channel=str(channel)) for item in found]
     items += draw(st.sampled_from([[], [Item("lg-strange", "1", START_MS, 5000, START_MS)] * 2]))
 
     profiles = draw(profile_sets())
-    kits = draw(kit_tables(profiles))
+    travels = draw(st.lists(travellers(profiles), min_size=1, max_size=5))
+    registry["kit"] = [{"id": f"K-{number:04}", **kit} for number, (kit, _) in enumerate(travels, start=1)]
     custody: list[Table] = []
-    route_of = [draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None])) for _ in kits]
-    for number in sorted({number for number in route_of if number is not None}):
-        travellers = [kit["id"] for kit, route in zip(kits, route_of, strict=True) if route == number]
+    for route in sorted({route for _, route in travels if route is not None}):
+        kits = [kit["id"] for kit, (_, taken) in zip(registry["kit"], travels, strict=True) if taken == route]
         for place, from_ms, to_ms in draw(routes(places, most=4, may_overlap=True)):
-            custody.append({"kits": travellers, "place": place, **span(from_ms, to_ms)})
-    rooms = [{"id": place, "kind": "storage"} for place in places]
-    registry = {"logger": loggers, "place": rooms, "monitoring": monitoring, "kit": kits, "custody": custody}
+            custody.append({"kits": kits, "place": place, **span(from_ms, to_ms)})
+    registry |= {"custody": custody} if custody else {}
+
     stride = draw(st.sampled_from([1, 7919, 9972]))  # in order, scattered, backwards
     order = sorted(range(len(items)), key=lambda number: number * stride % 9973)
     extremes_ms = st.sampled_from([None, None, None, START_MS - 1, START_MS + 5000 * MINUTE_MS])
     as_of_ms = draw(st.one_of(st.none(), extremes_ms, instants_ms))
     return Case(registry, profiles, [items[number] for number in order], as_of_ms)
+
+
+@st.composite
+def watchers(draw: st.DrawFn, places: list[str]) -> tuple[Table, bool, list[tuple[list[Stay], list[Item]]]]:
+    """Draw a logger, whether it stays with one place, and per channel where it travels and what it delivers.
+
+    All of it in one piece, so that a failing case can shrink by leaving a whole logger out.
+    """
+    logger = draw(logger_tables())
+    interval_ms = duration_ms(logger["logging_interval"])
+    is_resident = draw(st.sampled_from([True, True, True, False]))
+    number_of_channels = draw(st.sampled_from([1, 1, 1, 2]))
+    channels = [
+        (draw(routes(places, most=2, may_overlap=False)), draw(arrivals(interval_ms)))
+        for _ in range(number_of_channels)
+    ]
+    return logger, is_resident, channels
 
 
 @st.composite
@@ -96,10 +115,10 @@ def logger_tables(draw: st.DrawFn) -> Table:
 
 
 @st.composite
-def routes(draw: st.DrawFn, places: list[str], most: int, may_overlap: bool) -> list[tuple[str, int, int | None]]:
-    """Draw stays (place, from_ms, to_ms) one after another; only the last may have an open end."""
+def routes(draw: st.DrawFn, places: list[str], most: int, may_overlap: bool) -> list[Stay]:
+    """Draw stays one after another; only the last may have an open end."""
     pauses = [0, 0, 0, 0, 1, 15 * MINUTE_MS] + ([-1, -20 * MINUTE_MS] if may_overlap else [])
-    stays: list[tuple[str, int, int | None]] = []
+    stays: list[Stay] = []
     from_ms = START_MS + draw(st.sampled_from([0, 0, 0, 60_001, 45 * MINUTE_MS]))
     number_of_stays = draw(st.integers(1, most))
     for number in range(1, number_of_stays + 1):
@@ -111,8 +130,8 @@ def routes(draw: st.DrawFn, places: list[str], most: int, may_overlap: bool) -> 
 
 
 @st.composite
-def arrivals(draw: st.DrawFn, logger: str, channel: str, interval_ms: int) -> list[Item]:
-    """Draw what one channel delivers: plateaus with gaps and jitter; faults, conflicts, copies, wrong clocks."""
+def arrivals(draw: st.DrawFn, interval_ms: int) -> list[Item]:
+    """Draw what one (unnamed) channel delivers: plateaus with gaps and jitter; faults, conflicts, copies, wrong clocks."""
     at_ms = START_MS + draw(st.sampled_from([0, -15, 7, 40])) * MINUTE_MS
     rows: list[tuple[int, int | None]] = []
     for _ in range(draw(st.integers(1, 6))):
@@ -133,35 +152,36 @@ def arrivals(draw: st.DrawFn, logger: str, channel: str, interval_ms: int) -> li
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         received_ms = None if delay_ms is None else max(at_ms for at_ms, _ in batch) + delay_ms
-        items += [Item(logger, channel, at_ms, mc, received_ms) for at_ms, mc in batch]
+        items += [Item("", "", at_ms, mc, received_ms) for at_ms, mc in batch]
     for number in draw(st.lists(index, max_size=3)):
         again_ms = items[number].at_ms + draw(st.sampled_from([10_000, -5 * MINUTE_MS, -5 * MINUTE_MS - 1]))
         items.append(items[number]._replace(received_ms=again_ms))
     for clock_ms in draw(st.lists(st.sampled_from(RESET_CLOCKS_MS), max_size=1)):
-        items.append(Item(logger, channel, clock_ms, 5000, START_MS))
+        items.append(Item("", "", clock_ms, 5000, START_MS))
     for ahead_ms in draw(st.lists(st.sampled_from([1, 0]), max_size=1)):
-        items.append(Item(logger, channel, at_ms + 5 * MINUTE_MS + ahead_ms, draw(temperatures_mc), at_ms))
+        items.append(Item("", "", at_ms + 5 * MINUTE_MS + ahead_ms, draw(temperatures_mc), at_ms))
     return items
 
 
 @st.composite
 def profile_sets(draw: st.DrawFn) -> list[Table]:
     """Draw one to three products; of the first there may be an older version, which must not count."""
-    names = ["mab-017", "vax-2", "frz-9"][: draw(st.integers(1, 3))]
-    profiles = [draw(profile_tables(name, version=2)) for name in names]
+    profiles = draw(st.lists(profile_tables(), min_size=1, max_size=3))
+    for name, profile in zip(["frz-9", "mab-017", "vax-2"], profiles, strict=False):
+        profile |= {"profile": name, "version": 2}
     if draw(st.sampled_from([False, False, True])):
-        profiles.append(draw(profile_tables(names[0], version=1)))
+        profiles.append(draw(profile_tables()) | {"profile": "frz-9", "version": 1})
     return profiles
 
 
 @st.composite
-def profile_tables(draw: st.DrawFn, name: str, version: int) -> Table:
-    """Draw a profile with up to five limits of any kind, one of them on unknown time."""
+def profile_tables(draw: st.DrawFn) -> Table:
+    """Draw a profile, its name and version left open, with up to five limits of any kind, one of them on unknown time."""
     low, high = draw(st.sampled_from(LABELS_C))
     profile: Table = {
-        "profile": name,
-        "version": version,
-        "title": f'Product "{name}"',
+        "profile": "",
+        "version": 0,
+        "title": 'A product, "vial"',
         "effective_from": datetime(2026, 1, 1, tzinfo=UTC),
         **({} if low is None else {"label_low_c": Decimal(low)}),
         **({} if high is None else {"label_high_c": Decimal(high)}),
@@ -209,26 +229,22 @@ severities: st.SearchStrategy[Table] = st.sampled_from([{}, {}, {"severity": "wa
 
 
 @st.composite
-def kit_tables(draw: st.DrawFn, profiles: list[Table]) -> list[Table]:
-    """Draw one to five kits, some blinded, some with balances already spent."""
-    newest = {table["profile"]: table for table in sorted(profiles, key=lambda table: int(table["version"]))}
-    kits: list[Table] = []
-    for number in range(1, draw(st.integers(1, 5)) + 1):
-        name = draw(st.sampled_from(sorted(newest)))
-        kit: Table = {"id": f"K-{number:04}", "batch": "B22", "trial": "TRIAL-7", "profile": name}
-        group = draw(st.sampled_from([None, None, "TRIAL-7", "TRIAL-8"]))
-        if group is not None:
-            kit["blind_group"] = group
-        prefix = "" if group is None else f"{name}:"
-        opening: Table = {}
-        for limit in newest[name]["limit"]:
-            if "accumulated" in limit or "unknown_accumulated" in limit:
-                opening[prefix + limit["id"]] = draw(st.sampled_from([None, None, "7min", "90001ms", "3h"]))
-            elif "events" in limit:
-                opening[prefix + limit["id"]] = draw(st.sampled_from([None, None, 1, 4]))
-        spent = {limit_id: balance for limit_id, balance in opening.items() if balance is not None}
-        kits.append(kit | ({"opening": spent} if spent else {}))
-    return kits
+def travellers(draw: st.DrawFn, profiles: list[Table]) -> tuple[Table, int | None]:
+    """Draw a kit without its id, maybe blinded, maybe with balances already spent, and the number of its route."""
+    profile = draw(st.sampled_from([table for table in profiles if table["version"] == 2]))
+    kit: Table = {"batch": "B22", "trial": "TRIAL-7", "profile": profile["profile"]}
+    group = draw(st.sampled_from([None, None, "TRIAL-7", "TRIAL-8"]))
+    if group is not None:
+        kit["blind_group"] = group
+    opening: Table = {}
+    for limit in profile["limit"]:
+        limit_id = limit["id"] if group is None else f"{profile['profile']}:{limit['id']}"
+        if "accumulated" in limit or "unknown_accumulated" in limit:
+            opening[limit_id] = draw(st.sampled_from([None, None, "7min", "90001ms", "3h"]))
+        elif "events" in limit:
+            opening[limit_id] = draw(st.sampled_from([None, None, 1, 4]))
+    spent = {limit_id: balance for limit_id, balance in opening.items() if balance is not None}
+    return kit | ({"opening": spent} if spent else {}), draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None]))
 
 
 def moment(ms: int) -> datetime:

@@ -14,11 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import oracle
 import pytest
-from histories import START, START_MS, Case, cases, profile_to_toml, to_ndjson, to_toml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import oracle
+from histories import START, START_MS, Case, cases, profile_to_toml, to_ndjson, to_toml
 from oracle import Item, Table
 
 MINUTE = 60_000

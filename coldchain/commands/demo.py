@@ -16,10 +16,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -44,7 +47,8 @@ from gateways.scenario import registry_toml
 RULES = Path(__file__).parents[2] / "rules"
 MARKER = ".coldchain-demo"
 PATIENCE_S = 60.0
-KILL_AFTER_S = 8.0
+KILL_AFTER_S = 12.0
+PROCESSES_START_WITHIN_S = 3.0
 
 SETTINGS = """\
 [mqtt]
@@ -55,7 +59,7 @@ path = "coldchain.db"
 [rules]
 dir = "{rules}"
 [service]
-silence_every_s = 3600  # the day lies in the past: every logger would count as silent until its data arrive
+silence_every_s = 1     # more than an hour of the scripted day
 [alerts]
 email = {{ "supply-manager" = ["supply@example.org"] }}
 [smtp]
@@ -82,10 +86,16 @@ def run(out: Path, *, seed: int, kill: bool) -> None:
         registry_file.write_text(registry_toml(day))
         registry_command.load([registry_file], settings_file)
         console.rule(f"{iso(day.start_ms)[:10]}, a day in twenty seconds, {broker}")
+        stack.enter_context(_events_shown(port))
         service = Service(out, settings_file)
         stack.callback(service.stop)
-        stack.enter_context(_events_shown(port))
-        gateways = [stack.enter_context(_process(name, out, _gateway(name, port, seed))) for name in day.gateways]
+        # A broker keeps messages for subscribers it knows: before its first connection the service is not one.
+        _wait(service.is_ready, [], service)
+        began_s = time.time() + PROCESSES_START_WITHIN_S
+        (out / "began").write_text(str(began_s))
+        gateways = [
+            stack.enter_context(_process(name, out, _gateway(name, port, seed, began_s))) for name in day.gateways
+        ]
         if kill:
             _wait(lambda: False, gateways, service, at_most_s=KILL_AFTER_S)
             console.print("[bold]killing the service (SIGKILL); it starts again from its ledger")
@@ -102,13 +112,23 @@ class Service:
     """The service as a process of its own; started again if it ends before its time."""
 
     def __init__(self, out: Path, settings_file: Path) -> None:
-        self._out = out
-        self._command = [sys.executable, "-m", "coldchain.cli", "run", "--settings", str(settings_file)]
+        self._log = out / "service.log"
+        self._command = [
+            sys.executable,
+            "-m",
+            "coldchain.commands.demo_service",
+            str(settings_file),
+            str(out / "began"),
+        ]
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self._out / "service.log").open("ab") as log:
+        with self._log.open("ab") as log:
             return subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def is_ready(self) -> bool:
+        """Whether it has subscribed to the readings."""
+        return b"service started" in self._log.read_bytes()
 
     def restart_if_killed(self) -> None:
         """Start it again after a signal; an exit of its own accord is a failure that it has explained in its log."""
@@ -116,7 +136,7 @@ class Service:
         if code is None:
             return
         if code >= 0:
-            raise EnvironmentFailed("service", f"ended with exit code {code}; see {self._out / 'service.log'}")
+            raise EnvironmentFailed("service", f"ended with exit code {code}; see {self._log}")
         console.print(f"[bold]service ended by signal {-code}, starting it again")
         self.process = self._start()
 
@@ -149,8 +169,9 @@ def _process(name: str, out: Path, command: list[str]) -> Iterator[subprocess.Po
         process.wait(10)
 
 
-def _gateway(name: str, port: int, seed: int) -> list[str]:
-    return [sys.executable, "-m", "gateways.publish", "--gateway", name, "--port", str(port), "--seed", str(seed)]
+def _gateway(name: str, port: int, seed: int, began_s: float) -> list[str]:
+    options = {"--gateway": name, "--port": port, "--seed": seed, "--begin": began_s}
+    return [sys.executable, "-m", "gateways.publish", *(str(part) for option in options.items() for part in option)]
 
 
 def _mail_server(out: Path, port: int) -> list[str]:
@@ -160,19 +181,28 @@ def _mail_server(out: Path, port: int) -> list[str]:
 
 @contextmanager
 def _events_shown(port: int) -> Iterator[None]:
-    """Print quarantine events as the service publishes them: one line for each place and instant, not for each kit."""
-    counted: Counter[str] = Counter()
+    """Print quarantine events as the service publishes them: one line for each cause, not for each of its kits."""
+    shown: set[tuple[str, int, bool]] = set()
 
-    def show(_client: Client, _data: object, message: MQTTMessage) -> None:
-        alert = orjson.loads(message.payload)
-        where = f"{alert['place']} since {iso(alert['breached_at_ms'])}"
-        counted[where] += 1
-        if counted[where] == 1:
-            console.print(f"[red]quarantine[/]  {alert['kit']} and others at {where}")
+    def show(_client: Client, _data: Any, message: MQTTMessage) -> None:
+        event = orjson.loads(message.payload)
+        cause = event["place"], event["breached_at_ms"], event["supported"]
+        is_news = event["revision"] == 1 or not event["supported"]
+        if is_news and cause not in shown:
+            shown.add(cause)
+            what = "[red]quarantine[/]       " if event["supported"] else "[yellow]no longer supported[/]"
+            at = iso(event["breached_at_ms"])
+            console.print(
+                f"{iso(event['detected_at_ms'])}  {what}  {event['kit']} and others, {event['place']} at {at}"
+            )
+
+    def subscribe(
+        client: Client, _data: Any, _flags: ConnectFlags, _code: ReasonCode, _more: Properties | None
+    ) -> None:
+        client.subscribe("coldchain/v1/events/quarantine", qos=1)
 
     client = Client(CallbackAPIVersion.VERSION2)
-    client.on_message = show
-    client.on_connect = lambda *_: client.subscribe("coldchain/v1/events/quarantine", qos=1)
+    client.on_message, client.on_connect = show, subscribe
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
@@ -208,14 +238,14 @@ def _is_settled(settings: Settings, published: int) -> bool:
 
 def _show_outcome(day: DemoDay, settings: Settings, settings_file: Path, out: Path) -> None:
     with queries.reading(settings.ledger.path) as connection:
-        state = recall(connection, settings, now_ms())
+        state = recall(connection, settings, day.end_ms, day.end_ms)
         events = queries.events(connection)
     _check_nothing_lost(day, state, events, settings)
     worst = max(events, key=lambda event: (event.reason == "limit", -event.breached_at_ms))
     kits = next(group.kits for group in state.registry.groups.values() if worst.kit in group.kits)
     report = out / "report.pdf"
-    report_command.run(kits, report, settings_file, as_of=None)
-    report_command.run(kits, report.with_suffix(".html"), settings_file, as_of=None)
+    for path in (report, report.with_suffix(".html")):
+        report_command.run(kits, path, settings_file, as_of=iso(day.end_ms))
     console.print(_verdicts(state, events))
     mail = len(list((out / "mail" / "new").glob("*")))
     console.print(f"{len(events)} quarantine events, {mail} e-mails in {out / 'mail'}")
@@ -232,7 +262,7 @@ def _check_nothing_lost(day: DemoDay, state: State, events: tuple[QuarantineEven
         for _, topic, payload in day.messages(gateway)
         for batch in decode(topic, payload, now_ms())
     ]
-    expected = pipeline.replay(batches, state.registry, load_profiles(settings.rules.dir))
+    expected = pipeline.replay(batches, state.registry, load_profiles(settings.rules.dir), day.end_ms)
     if expected.assessments != state.assessments:
         raise EnvironmentFailed("demo", "the ledger does not say what the gateways recorded: readings were lost")
     supported = {(event.kit, event.limit) for event in events if event.supported}

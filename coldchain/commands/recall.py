@@ -13,7 +13,7 @@ from coldchain.settings import Settings
 
 
 def recall(connection: sqlite3.Connection, settings: Settings, now_ms: int, as_of_ms: int | None = None) -> State:
-    """Everything in the ledger, judged by the present rules; `as_of_ms` as in SEMANTICS 2.4."""
+    """Everything in the ledger, judged by the present rules: as the service sees it now, or as of an instant."""
     files = queries.registry_files(connection)
     state, found = pipeline.start(
         parse_registry([(file.name, file.content) for file in files]),
@@ -23,6 +23,7 @@ def recall(connection: sqlite3.Connection, settings: Settings, now_ms: int, as_o
         queries.warnings(connection),
         now_ms=now_ms,
         as_of_ms=as_of_ms,
+        is_live=as_of_ms is None,
     )
     pipeline.adopt(state, found)
     return state

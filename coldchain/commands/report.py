@@ -45,7 +45,7 @@ def collect(state: State, kits: Sequence[str], events: Sequence[QuarantineEvent]
             raise BadInput("is not registered", key="kit", value=kit)
         group = group_of[kit]
         assessment = state.assessments[group.id]
-        route = group.fate.route
+        route = history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
         as_of_ms = assessment.as_of_ms
         record = history.kit_record(route, state.places, as_of_ms) if route and as_of_ms is not None else None
         rows.append(

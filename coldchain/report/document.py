@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn
 
 from coldchain.errors import BadInput
 from coldchain.report import content, page
@@ -33,7 +32,9 @@ def as_pdf(report: Report) -> bytes:
     # WeasyPrint would open this same profile by itself for PDF/A, but it leaves the file open
     icc = resources.files("weasyprint.pdf").joinpath("sRGB2014.icc").read_bytes()
     srgb = weasyprint.css.ColorProfile(io.BytesIO(icc), "sRGB2014.icc", "relative-colorimetric", "rgb")
-    pdf: bytes = weasyprint.HTML(string=page.render(report, facts), url_fetcher=_refuse).write_pdf(
+    # a report carries everything it shows: a page that reaches for a file or an address stops here
+    nothing = weasyprint.urls.URLFetcher(allowed_protocols=(), fail_on_errors=True)
+    pdf: bytes = weasyprint.HTML(string=page.render(report, facts), url_fetcher=nothing).write_pdf(
         pdf_variant="pdf/a-3u",
         pdf_identifier=bytes.fromhex(facts["report_sha256"])[:16],
         attachments=[attachment],
@@ -41,11 +42,6 @@ def as_pdf(report: Report) -> bytes:
         output_intent="--srgb",
     )
     return pdf
-
-
-def _refuse(url: str) -> NoReturn:
-    """A report carries everything it shows; whatever a name in it may say, nothing is fetched."""
-    raise ValueError(f"a report fetches nothing: {url}")
 
 
 _EDITIONS: Mapping[str, Callable[[Report], bytes]] = {

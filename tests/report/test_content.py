@@ -63,9 +63,9 @@ def test_equal_evidence_gives_equal_bytes_whatever_the_order(excursion: Report) 
 def test_a_changed_reading_changes_the_report_hash(excursion: Report, column: str) -> None:
     series = excursion_series()
     key = ChannelKey("lg-1001", "1")
-    columns = {"at_ms": series[key].at_ms.copy(), "temperature_mc": series[key].temperature_mc.copy()}
-    columns[column][100] += 1
-    series[key] = Series(**columns)
+    changed = Series(series[key].at_ms.copy(), series[key].temperature_mc.copy())
+    getattr(changed, column)[100] += 1
+    series[key] = changed
     assert content_sha256(as_json(Case(series=series).report())) != as_json(excursion)["report_sha256"]
 
 

@@ -132,7 +132,7 @@ def test_a_kit_without_custody_says_not_computable_and_shows_no_number_for_it() 
     text = shown(Case(custody=()).report())
     assert "Not computable: no temperature is known" in text
     assert "No logger watched these kits" in text
-    budget = text[text.index("6 Lifetime budget") : text.index("Appendix")]
+    budget = text[text.index("6 Lifetime budget") : text.index("Over the kits' whole")]
     assert budget.count("not computable") == 4 * len(LIMITS)
     assert " 0 s 0 s " not in budget
 

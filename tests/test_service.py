@@ -1,0 +1,323 @@
+"""The shell's promises, with a broker that only remembers and a clock that a test sets."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+import structlog
+from paho.mqtt.client import MQTTMessage
+
+from coldchain import service
+from coldchain.alerts.outbox import Outbox
+from coldchain.broker import Arrived
+from coldchain.errors import BadInput, EnvironmentFailed
+from coldchain.jobs import Watchdog
+from coldchain.ledger import queries
+from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
+from coldchain.ledger.ledger import Ledger
+from coldchain.ledger.locks import only_service
+from coldchain.pipeline import Step
+from coldchain.service import Service, received
+from service_values import MINUTE_MS, REGISTRY, START_MS, payload, settings_in, topic
+
+HOT = tuple([9000] * 15)
+
+
+def arrived(body: bytes, where: str | bytes = topic(), at_ms: int = START_MS, *, retain: bool = False) -> Arrived:
+    message = MQTTMessage(mid=1, topic=where.encode() if isinstance(where, str) else where)
+    message.payload, message.retain, message.qos = body, retain, 1
+    return Arrived(at_ms, message)
+
+
+@dataclass
+class MemoryBroker:
+    """Remembers what was acknowledged and published."""
+
+    arrived: list[Arrived] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    acknowledged: int = 0
+    published: list[OutboxRow] = field(default_factory=list)
+    is_linked: bool = True
+
+    def acknowledge(self, count: int) -> None:
+        self.acknowledged += count
+        self.arrived = self.arrived[count:]
+
+    def publish(self, row: OutboxRow) -> None:
+        self.published.append(row)
+        self.deliveries.append(Delivery(row.id, START_MS))
+
+
+class Running:
+    """A service over a real ledger."""
+
+    def __init__(self, folder: Path, ledger: Ledger, now_ms: int = START_MS + 60 * MINUTE_MS) -> None:
+        self.now_ms, self.ledger, self.broker = now_ms, ledger, MemoryBroker()
+        settings = settings_in(folder)
+        outbox = Outbox(ledger, self.broker, None, self.clock)  # type: ignore[arg-type]  # stands in for a Broker
+        watchdog = Watchdog(60)
+        self.service = Service(settings, ledger, self.broker, outbox, watchdog, self.clock)  # type: ignore[arg-type]  # likewise
+        self.ticks: SimpleQueue[None] = SimpleQueue()
+
+    def clock(self) -> int:
+        return self.now_ms
+
+    def get(self, *bodies: bytes) -> None:
+        """Messages arrive, and one turn of the loop is done."""
+        self.broker.arrived += [arrived(body, at_ms=self.now_ms) for body in bodies]
+        self.turn()
+
+    def turn(self, *, tick: bool = False) -> None:
+        if tick:
+            self.ticks.put(None)
+        self.service.take()
+        self.service.sweep(self.ticks)
+        self.service.deliver()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "coldchain.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def running(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Running:
+    monkeypatch.setattr(service, "POLL_S", 0.0)
+    ledger.register("registry.toml", REGISTRY, "ann", START_MS)
+    found = Running(tmp_path, ledger)
+    found.service.load()
+    return found
+
+
+def restarted(tmp_path: Path, ledger: Ledger, now_ms: int) -> Running:
+    found = Running(tmp_path, ledger, now_ms)
+    found.service.load()
+    return found
+
+
+def test_a_reading_is_decoded() -> None:
+    message = received(arrived(payload(0, 5000, 5100)))
+    assert (message.status, len(message.batches[0])) == ("accepted", 2)
+    assert message.batches[0].received_ms == START_MS
+
+
+def test_a_retained_reading_is_refused_with_its_reason() -> None:
+    message = received(arrived(payload(0, 5000), retain=True))
+    assert (message.status, message.reason, message.batches) == ("rejected", "retained", ())
+
+
+@pytest.mark.parametrize(
+    ("body", "where"), [(b"\xff", topic()), (payload(0, 5000), topic("lg-2")), (payload(0, 5000), "other/topic")]
+)
+def test_what_cannot_be_read_is_kept_with_a_reason(body: bytes, where: str) -> None:
+    message = received(arrived(body, where))
+    assert message.status == "rejected"
+    assert message.payload == body
+
+
+def test_a_topic_that_is_no_text_is_kept_with_a_reason() -> None:
+    message = received(arrived(payload(0, 5000), b"\xff\xfe"))
+    assert (message.reason, message.payload) == ("topic_not_utf8", payload(0, 5000))
+
+
+def test_an_excursion_becomes_an_event_an_alert_and_an_acknowledgement(running: Running) -> None:
+    running.get(payload(0, *HOT))
+    (event,) = running.ledger.load_events()
+    assert (event.kit, event.limit, event.breached_at_ms) == ("K-0001", "above-8", START_MS + 10 * MINUTE_MS)
+    assert running.broker.acknowledged == 1
+    topics = {row.recipient for row in running.broker.published}
+    assert topics == {"coldchain/v1/events/quarantine", "coldchain/v1/alerts/supply-manager"}
+    running.turn()
+    assert running.ledger.due_alerts(10**15) == ()
+
+
+def test_the_same_message_again_changes_nothing(running: Running) -> None:
+    running.get(payload(0, *HOT))
+    running.get(payload(0, *HOT), payload(0, *HOT))
+    assert running.broker.acknowledged == 3
+    assert len(list(running.ledger.load_batches())) == 1
+    assert [event.revision for event in running.ledger.load_events()] == [1]
+    assert len(running.broker.published) == 2
+
+
+def test_a_rejected_message_is_acknowledged_once_it_is_kept(running: Running, tmp_path: Path) -> None:
+    running.get(b"\x00\xff", payload(0, 5000))
+    assert running.broker.acknowledged == 2
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        (kept,) = queries.rejected(connection)
+    assert kept.payload == b"\x00\xff"
+
+
+def test_nothing_is_acknowledged_while_the_disk_fails_and_all_is_once_it_works(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise EnvironmentFailed("ledger", "database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "save", full)
+        running.get(payload(0, *HOT))
+        running.get(payload(20, 5000))
+        assert (running.broker.acknowledged, running.broker.published) == (0, [])
+        assert list(running.ledger.load_batches()) == []
+    running.turn()
+    assert running.broker.acknowledged == 2
+    assert len(list(running.ledger.load_batches())) == 2
+    assert len(running.ledger.load_events()) == 1
+
+
+def test_a_reading_that_another_process_stored_meanwhile_is_not_stored_twice(running: Running, tmp_path: Path) -> None:
+    message = received(arrived(payload(0, 5000)))
+    with Ledger.open(tmp_path / "coldchain.db") as other:
+        other.save((message,), Step(fresh=message.batches), (), START_MS)
+    running.get(payload(0, 5000))
+    assert len(list(running.ledger.load_batches())) == 1
+    assert running.broker.acknowledged == 1
+
+
+def test_a_registry_loaded_while_running_is_noticed_and_judged(tmp_path: Path, ledger: Ledger) -> None:
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT))
+    assert ledger.load_events() == ()
+    with Ledger.open(tmp_path / "coldchain.db") as other:
+        other.register("registry.toml", REGISTRY, "ann", START_MS)
+    running.service._next_poll = 0.0
+    running.turn()
+    assert [event.kit for event in ledger.load_events()] == ["K-0001"]
+
+
+def test_what_a_reload_finds_is_not_lost_when_the_disk_fails_just_then(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "POLL_S", 0.0)
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT))
+    with Ledger.open(tmp_path / "coldchain.db") as other:
+        other.register("registry.toml", REGISTRY, "ann", START_MS)
+
+    def full(*_: object, **__: object) -> None:
+        raise EnvironmentFailed("ledger", "database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "save", full)
+        running.turn()
+        assert ledger.load_events() == ()
+    running.turn()
+    assert [event.kit for event in ledger.load_events()] == ["K-0001"]
+
+
+def test_a_registry_that_names_unknown_rules_stops_the_service(running: Running, tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "coldchain.db") as other:
+        other.register("registry.toml", REGISTRY.replace("mab-017", "mab-018"), "ann", START_MS)
+    with pytest.raises(BadInput, match="mab-018"):
+        running.turn()
+
+
+def test_silence_becomes_unknown_time_and_then_an_event(running: Running) -> None:
+    running.get(payload(0, 5000))
+    running.now_ms = START_MS + 25 * 60 * MINUTE_MS
+    running.turn(tick=True)
+    (event,) = running.ledger.load_events()
+    assert (event.limit, event.reason.value, event.revision) == ("unknown", "data_missing", 1)
+
+
+def test_a_restart_during_silence_revises_nothing(running: Running, tmp_path: Path) -> None:
+    running.get(payload(0, 5000))
+    running.now_ms = START_MS + 25 * 60 * MINUTE_MS
+    running.turn(tick=True)
+    again = restarted(tmp_path, running.ledger, running.now_ms + MINUTE_MS)
+    again.turn(tick=True)
+    assert [(event.revision, event.supported) for event in running.ledger.load_events()] == [(1, True)]
+
+
+def test_a_missing_tick_is_made_up_for(running: Running) -> None:
+    running.get(payload(0, 5000))
+    running.now_ms = START_MS + 25 * 60 * MINUTE_MS
+    running.service._silence_due = 0.0
+    running.turn()
+    assert len(running.ledger.load_events()) == 1
+
+
+def test_an_alert_waits_while_there_is_no_broker_and_is_not_sent_twice_while_under_way(running: Running) -> None:
+    running.broker.is_linked = False
+    running.get(payload(0, *HOT))
+    assert running.broker.published == []
+    running.broker.is_linked = True
+    running.turn()
+    assert len(running.broker.published) == 2
+    running.broker.deliveries = []
+    running.turn()
+    assert len(running.broker.published) == 2
+
+
+def test_an_undelivered_alert_is_delivered_after_a_restart(running: Running, tmp_path: Path) -> None:
+    running.broker.is_linked = False
+    running.get(payload(0, *HOT))
+    again = restarted(tmp_path, running.ledger, running.now_ms)
+    again.turn()
+    assert len(again.broker.published) == 2
+
+
+def test_mail_waits_in_the_outbox_while_there_is_no_mail_server(running: Running) -> None:
+    letter = Alert("key", "email", "qp@example.org", "stop", "text", ())
+    running.ledger.save((Message(START_MS, "t", b""),), Step(), (letter,), START_MS)
+    running.turn()
+    assert [row.key for row in running.ledger.due_alerts(10**15)] == ["key"]
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """The service sends its log to this test's stderr, which is closed afterwards."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("own_log")
+def test_no_broker_at_the_start_is_an_error_of_the_environment(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(EnvironmentFailed, match=f"broker 127.0.0.1:{port}: cannot be reached") as caught:
+        service.run(settings_in(tmp_path, port), stop=threading.Event())
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_second_service_on_one_ledger_is_refused(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    with only_service(settings.ledger.path), pytest.raises(EnvironmentFailed, match="another coldchain service"):
+        service.run(settings, stop=threading.Event())
+
+
+@pytest.mark.usefixtures("own_log")
+def test_rules_that_are_not_there_stop_the_start(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (tmp_path / "rules" / "mab-017.toml").unlink()
+    with pytest.raises(BadInput, match="rules"):
+        service.run(settings, stop=threading.Event())
+
+
+def test_the_watchdog_ends_a_loop_that_stands_still() -> None:
+    ended: SimpleQueue[float] = SimpleQueue()
+    watchdog = Watchdog(0.2, ended.put)
+    watchdog.start()
+    assert ended.get(timeout=5) >= 0.2
+    watchdog.stop()
+
+
+def test_the_watchdog_lets_a_loop_that_beats_live() -> None:
+    ended: SimpleQueue[float] = SimpleQueue()
+    watchdog = Watchdog(0.2, ended.put)
+    watchdog.start()
+    for _ in range(20):
+        watchdog._stopped.wait(0.03)
+        watchdog.beat()
+    watchdog.allow(100)
+    watchdog._stopped.wait(0.5)
+    watchdog.stop()
+    assert ended.empty()
