@@ -18,10 +18,16 @@ from coldchain.kernels import NEVER, UNKNOWN
 LIMBS = 6
 LIMB_BITS = 20
 _LIMB = 1 << LIMB_BITS
+
+# Loggers resolve a tenth or a hundredth of a degree, so a history has few distinct temperatures: the limbs of those last
+# seen are remembered, each in the slot that a multiplicative hash gives it.
+_SLOTS = 1024
+_SPREAD = 2_654_435_761
 _ZERO_CELSIUS_K = 273.15
 
 _Times = NDArray[np.int64]
 _Temperatures = NDArray[np.int32]
+_Limbs = NDArray[np.int64]
 
 
 @njit("void(int64, float64, float64, int64[::1])", cache=True, nogil=True)
@@ -62,44 +68,63 @@ def limb_sign(sums: _Times) -> int:
 @njit("int64(int64, int64[::1], int32[::1], float64, float64, int64[::1])", cache=True, nogil=True)
 def arrhenius_sum(start: int, end: _Times, hot: _Temperatures, a: float, hottest_k: float, sums: _Times) -> int:
     """Add weight x ms of every known segment to `sums` (limbs); returns the known ms."""
-    limbs = np.empty(LIMBS, np.int64)
+    memo_of = np.full(_SLOTS, UNKNOWN, np.int32)
+    memo = np.empty((_SLOTS, LIMBS), np.int64)
     known = 0
     previous = start
     for i in range(len(end)):
         if hot[i] != UNKNOWN:
             duration = end[i] - previous
             known += duration
-            arrhenius_limbs(hot[i], a, hottest_k, limbs)
+            slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
+            if memo_of[slot] != hot[i]:
+                memo_of[slot] = hot[i]
+                arrhenius_limbs(hot[i], a, hottest_k, memo[slot])
             for k in range(LIMBS):
-                sums[k] += limbs[k] * duration
+                sums[k] += memo[slot, k] * duration
         previous = end[i]
     return known
 
 
-@njit("void(int64, int64[::1], int32[::1], float64, float64, int64, int64[::1])", cache=True, nogil=True)
-def _advance(upto: int, end: _Times, hot: _Temperatures, a: float, hottest_k: float, sign: int, cursor: _Times) -> None:
-    """Move a cursor (segment, instant, known ms, limb sums, weight limbs of the segment) on to `upto`.
+@njit(
+    "void(int64, int64[::1], int32[::1], float64, float64, int64, int64[::1], int32[::1], int64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def _advance(
+    upto: int,
+    end: _Times,
+    hot: _Temperatures,
+    a: float,
+    hottest_k: float,
+    sign: int,
+    cursor: _Times,
+    memo_of: _Temperatures,
+    memo: _Limbs,
+) -> None:
+    """Move a cursor (segment, instant, known ms, limb sums) on to `upto`.
 
     `sign` is +1 or -1: the head of a window adds what it passes, the tail takes it away.
     """
-    limbs = cursor[3 + LIMBS :]
     while cursor[1] < upto and cursor[0] < len(end):
         i = cursor[0]
         stop = min(end[i], upto)
         if hot[i] != UNKNOWN:
-            arrhenius_limbs(hot[i], a, hottest_k, limbs)
             duration = stop - cursor[1]
             cursor[2] += sign * duration
+            slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
+            if memo_of[slot] != hot[i]:
+                memo_of[slot] = hot[i]
+                arrhenius_limbs(hot[i], a, hottest_k, memo[slot])
             for k in range(LIMBS):
-                cursor[3 + k] += sign * limbs[k] * duration
+                cursor[3 + k] += sign * memo[slot, k] * duration
         cursor[1] = stop
         if stop == end[i]:
             cursor[0] += 1
 
 
 @njit(
-    "Tuple((float64, int64, int64))(int64, int64[::1], int32[::1], int64[::1], int64, int64, int64, float64, "
-    "float64, int64)",
+    "Tuple((float64, int64, int64))(int64, int64[::1], int32[::1], int64[::1], int64, int64, float64, float64, int64)",
     cache=True,
     nogil=True,
 )
@@ -109,20 +134,21 @@ def trailing_weight(
     hot: _Temperatures,
     at: _Times,
     window: int,
-    cover_num: int,
-    cover_den: int,
+    known_at_least: int,
     a: float,
     hottest_k: float,
     limit: int,
 ) -> tuple[float, int, int]:
     """The highest mean Arrhenius weight over `(t - window, t]` for t in `at` (ascending), and the first t beyond `limit`.
 
-    Eligible are windows that begin at or after `start` and whose known time is at least cover_num/cover_den of the
-    window. Returns (peak mean weight, number of eligible windows, first t whose MKT exceeds `limit` or NEVER). The
+    Eligible are windows that begin at or after `start` and are known for at least `known_at_least` (more than 0).
+    Returns (peak mean weight, number of eligible windows, first t whose MKT exceeds `limit` or NEVER). The
     comparison with the limit is exact in the limbs: a window at exactly `limit` does not exceed it. O(1) amortised.
     """
-    head = np.zeros(3 + 2 * LIMBS, np.int64)
-    tail = np.zeros(3 + 2 * LIMBS, np.int64)
+    memo_of = np.full(_SLOTS, UNKNOWN, np.int32)
+    memo = np.empty((_SLOTS, LIMBS), np.int64)
+    head = np.zeros(3 + LIMBS, np.int64)
+    tail = np.zeros(3 + LIMBS, np.int64)
     head[1] = tail[1] = start
     allowed = np.empty(LIMBS, np.int64)
     arrhenius_limbs(limit, a, hottest_k, allowed)
@@ -134,10 +160,10 @@ def trailing_weight(
     for i in range(len(at)):
         if at[i] - window < start:
             continue
-        _advance(at[i], end, hot, a, hottest_k, 1, head)
-        _advance(at[i] - window, end, hot, a, hottest_k, -1, tail)
+        _advance(at[i], end, hot, a, hottest_k, 1, head, memo_of, memo)
+        _advance(at[i] - window, end, hot, a, hottest_k, -1, tail, memo_of, memo)
         known = head[2] + tail[2]
-        if known <= 0 or known * cover_den < cover_num * window:
+        if known < known_at_least:
             continue
         eligible += 1
         for k in range(LIMBS):

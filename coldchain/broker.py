@@ -49,7 +49,7 @@ class Broker:
         self._mqtt, self._clock = mqtt, clock
         self.arrived: list[Arrived] = []
         self.deliveries: list[Delivery] = []
-        self._is_linked = False
+        self._is_linked = self._is_subscribed = self._has_session = False
         self._refusal = ""
         self._published: dict[int, int] = {}
         self._pause_s, self._retry_at = 1.0, 0.0
@@ -82,11 +82,10 @@ class Broker:
         return self._is_linked
 
     def connect(self) -> None:
-        """Connect for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
+        """Connect and subscribe for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
-        properties.ReceiveMaximum = self._mqtt.max_inflight
         try:
             self._client.connect(
                 self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
@@ -94,10 +93,10 @@ class Broker:
         except OSError as exc:
             raise EnvironmentFailed(where, f"cannot be reached: {exc}") from exc
         answer_until = time.monotonic() + ANSWER_WITHIN_S
-        while not self._is_linked and not self._refusal and time.monotonic() < answer_until:
+        while not self._is_subscribed and not self._refusal and time.monotonic() < answer_until:
             if self._client.loop(0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
-        if not self._is_linked:
+        if not self._is_subscribed:
             raise EnvironmentFailed(where, self._refusal or "closes the connection or does not answer")
 
     def turn(self, timeout_s: float) -> None:
@@ -155,8 +154,7 @@ class Broker:
             self._refusal = f"refuses the connection: {reason}"
             log.error("broker refuses the connection", reason=str(reason))
             return
-        self._is_linked, self._pause_s = True, 1.0
-        log.info("broker connected", session_present=flags.session_present)
+        self._is_linked, self._pause_s, self._has_session = True, 1.0, flags.session_present
         # A retained reading is old news: it is asked for once, so that it is seen, kept and refused.
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         client.subscribe([(topic, options) for topic in self._mqtt.topics])
@@ -167,13 +165,15 @@ class Broker:
         for topic, reason in zip(self._mqtt.topics, reasons, strict=False):
             if reason.is_failure:
                 self._refusal = f"refuses the subscription to {topic}: {reason}"
+        self._is_subscribed = not self._refusal
+        log.info("broker connected", session_present=self._has_session)
 
     def _on_disconnect(
         self, _client: Client, _userdata: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
         if self._is_linked:
             log.warning("broker connection lost", reason=str(reason), unacknowledged=len(self.arrived))
-        self._is_linked = False
+        self._is_linked = self._is_subscribed = False
         self.arrived = []
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:

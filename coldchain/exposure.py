@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -163,15 +164,14 @@ def trailing_mkt(
         return TrailingMkt(None, None)
     a = activation_energy_j_mol / GAS_CONSTANT_J_MOL_K
     hottest_k = _kelvin(max(hottest_mc, max_mc))
-    numerator, denominator = min_coverage.as_integer_ratio()
+    known_at_least_ms = math.ceil(Fraction(min_coverage) * window_ms)
     weight, eligible, exceeded_at = arrhenius.trailing_weight(
         history.start_ms,
         history.end_ms,
         history.hot_mc,
         reading_at_ms,
         window_ms,
-        numerator,
-        denominator,
+        known_at_least_ms,
         a,
         hottest_k,
         max_mc,

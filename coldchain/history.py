@@ -87,10 +87,14 @@ def is_verified(batch: ReadingBatch, logger: Logger | None) -> NDArray[np.bool_]
 def merge(series: Series, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> tuple[Series, NDArray[np.bool_]]:
     """The series with more readings, and which of those are new to it; equal instant and temperature are one.
 
-    Only the part from the earliest new instant on is sorted again.
+    Readings that follow the series in order are appended; else the part from the earliest new instant on is sorted.
     """
     if not len(at_ms):
         return series, np.zeros(0, np.bool_)
+    follows = not len(series) or at_ms[0] > series.at_ms[-1]
+    if follows and (np.diff(at_ms) > 0).all():
+        appended = np.concatenate([series.at_ms, at_ms]), np.concatenate([series.temperature_mc, temperature_mc])
+        return Series(*appended), np.ones(len(at_ms), np.bool_)
     kept = int(np.searchsorted(series.at_ms, at_ms.min(), side="left"))
     at = np.concatenate([series.at_ms[kept:], at_ms])
     temperature = np.concatenate([series.temperature_mc[kept:], temperature_mc])

@@ -159,7 +159,7 @@ def out_of_range(
 
     Returns (total, worst total, longest run, worst longest run, runs, instant the total passes `allowed_total`, instant
     one run passes `allowed_single`, instant the run after `allowed_events` starts, ms of the run still open at the
-    end, sides on which the end is out of range). In the total, an instant that is above *and* below counts on both sides.
+    end, sides on which the end is out of range). In the total, an instant that is above and below counts on both sides.
     The worst case adds unknown stretches inside a run or next to it. Instants are NEVER if not passed.
     """
     total = worst_total = longest = worst_longest = runs = 0

@@ -10,14 +10,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from queue import SimpleQueue
 
 import structlog
 
-from coldchain import pipeline, quarantine
+from coldchain import pipeline
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
@@ -28,7 +28,7 @@ from coldchain.ledger.entries import Message, unstorable
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.pipeline import State, Step
-from coldchain.profiles import StabilityProfile, load_profiles
+from coldchain.profiles import load_profiles
 from coldchain.registry import Registry, parse_registry
 from coldchain.settings import Settings
 from gateways.decoders import decode
@@ -113,7 +113,16 @@ class Service:
             now_ms, version = self._clock(), self._ledger.data_version()
             files = self._ledger.current_registry_files()
             registry = parse_registry([(file.name, file.content) for file in files])
-            state, found = _start(registry, load_profiles(self._settings.rules.dir), self._ledger, now_ms)
+            state, found = pipeline.start(
+                registry,
+                load_profiles(self._settings.rules.dir),
+                list(self._ledger.load_batches()),
+                self._ledger.load_events(),
+                self._ledger.load_warnings(),
+                now_ms=now_ms,
+                is_live=True,
+            )
+            found = replace(found, fresh=())  # it is all in the ledger
             try:
                 self._save((), found, now_ms, registry, version)
             except LedgerChanged:
@@ -216,27 +225,6 @@ class Service:
             log.info("ledger works again")
         self._is_failing = False
         return True
-
-
-def _start(
-    registry: Registry, profiles: Mapping[str, StabilityProfile], ledger: Ledger, now_ms: int
-) -> tuple[State, Step]:
-    """The state of everything in the ledger, with the silence that lasts at this moment, and what is new in it.
-
-    Silence is not in the ledger. Judged without it, an event that silence supports would lose its support with every
-    restart and regain it at the next tick: two revisions that tell of nothing.
-    """
-    batches, events, warnings = list(ledger.load_batches()), ledger.load_events(), ledger.load_warnings()
-    state, found = pipeline.start(registry, profiles, batches, events, warnings, now_ms=now_ms, is_live=True)
-    pipeline.adopt(state, replace(found, events=(), warnings=()))
-    quiet = pipeline.silence(state, now_ms)
-    pipeline.adopt(state, replace(quiet, events=(), warnings=()))
-    judged = [(kit, found) for group, found in state.assessments.items() for kit in registry.groups[group].kits]
-    return state, Step(
-        assessments=state.assessments,
-        events=tuple(e for kit, a in judged for e in quarantine.revise(state.events.get(kit, {}), kit, a, now_ms)),
-        warnings=tuple(w for kit, a in judged for w in quarantine.early_warnings(state.warned, (kit,), a)),
-    )
 
 
 def received(arrived: Arrived) -> Message:

@@ -69,17 +69,16 @@ class Link:
         with self._changed:
             self._published.add(message.mid)
 
-    def drain(self) -> None:
-        """Wait until the broker has acknowledged every message; EnvironmentFailed when it stops doing so."""
+    def close(self) -> None:
+        """Leave when the broker has acknowledged every message; EnvironmentFailed when it stops doing so.
+
+        The status says so too, since a last will is sent only after a broken connection.
+        """
+        self.publish(self._status_topic, _OFFLINE, retain=True)
         with self._changed:
             while waiting := len(self._published - self._acknowledged):
                 if not self._changed.wait(ACKNOWLEDGE_PATIENCE_S):
                     raise EnvironmentFailed("broker", f"{waiting} messages are not acknowledged")
-
-    def close(self) -> None:
-        """Leave in good order: say so, since a last will is sent only after a broken connection."""
-        self.publish(self._status_topic, _OFFLINE, retain=True)
-        self.drain()
         self._client.disconnect()
 
     def stop(self) -> None:
@@ -124,7 +123,6 @@ def publish_day(
             _sleep_until(started_s + offset_s / speed)
             link.publish(topic, payload)
             readings += sum(map(len, decode(topic, payload, day.end_ms)))
-        link.drain()
         link.close()
     finally:
         link.stop()

@@ -17,17 +17,16 @@ from hypothesis import strategies as st
 from oracle import Item, Table, duration_ms
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-APPROVED_AT = datetime(2025, 12, 20, 9, tzinfo=UTC)
 START_MS = int(START.timestamp()) * 1000
 MINUTE_MS = 60_000
 Stay = tuple[str, int, int | None]  # place, from_ms, to_ms (None: open end)
-RESET_CLOCKS_MS = (0, 946_684_800_000, 1_356_998_399_999)
 
 BOUNDS_C = [Decimal(text) for text in ("8.0", "2.0", "25.0", "-0.5", "8.004", "-15.0")]
-RANGES_C = [[Decimal(low), Decimal(high)] for low, high in (("2.0", "8.0"), ("-0.5", "25.0"), ("-25.0", "-15.0"))]
-LABELS_C = [("2.0", "8.0"), (None, "8.0"), ("2.0", None), ("15.0", "25.0"), ("-25.0", "-15.0"), ("-5.0", "0.0")]
+RANGES_C = [[Decimal(low), Decimal(high)] for low, high in (("2.0", "8.0"), ("15.0", "25.0"), ("-25.0", "-15.0"))]
+LABELS = [("2.0", "8.0"), (None, "8.0"), ("2.0", None), ("15.0", "25.0"), ("-25.0", "-15.0"), ("-5.0", "0.0")]
+TIME_KINDS = ["accumulated", "single_event", "events"]
+UNKNOWN_KINDS = ["unknown_accumulated", "unknown_single"]
 ALLOWED = ["30min", "0s", "1min", "450s", "2h", "600001ms", "12h"]
-NOT_A_TEMPERATURE_MC = (-273_151, 1_000_001)
 
 temperatures_mc = st.one_of(
     st.sampled_from([5000, 8001, 8000, 1999, 2000, 8004, 8005, 25_001, 0, -501, -15_001, -14_999, 30_000]),
@@ -78,40 +77,28 @@ def cases(draw: st.DrawFn) -> Case:
     stride = draw(st.sampled_from([1, 7919, 9972]))  # in order, scattered, backwards
     order = sorted(range(len(items)), key=lambda number: number * stride % 9973)
     extremes_ms = st.sampled_from([None, None, None, START_MS - 1, START_MS + 5000 * MINUTE_MS])
-    as_of_ms = draw(st.one_of(st.none(), extremes_ms, instants_ms))
+    as_of_ms = draw(extremes_ms | instants_ms)
     return Case(registry, profiles, [items[number] for number in order], as_of_ms)
 
 
 @st.composite
 def watchers(draw: st.DrawFn, places: list[str]) -> tuple[Table, bool, list[tuple[list[Stay], list[Item]]]]:
-    """Draw a logger, whether it stays with one place, and per channel where it travels and what it delivers.
-
-    All of it in one piece, so that a failing case can shrink by leaving a whole logger out.
-    """
+    """Draw a logger, its stays and its deliveries in one piece: a failing case can shrink by a whole logger."""
     logger = draw(logger_tables())
     interval_ms = duration_ms(logger["logging_interval"])
     is_resident = draw(st.sampled_from([True, True, True, False]))
-    number_of_channels = draw(st.sampled_from([1, 1, 1, 2]))
-    channels = [
-        (draw(routes(places, most=2, may_overlap=False)), draw(arrivals(interval_ms)))
-        for _ in range(number_of_channels)
-    ]
-    return logger, is_resident, channels
+    channel = st.tuples(routes(places, most=2, may_overlap=False), arrivals(interval_ms))
+    return logger, is_resident, [draw(channel) for _ in range(draw(st.sampled_from([1, 1, 1, 2])))]
 
 
 @st.composite
 def logger_tables(draw: st.DrawFn) -> Table:
     """Draw a logger without its id; most are calibrated without end, with the usual `gap_after`."""
-    optional: dict[str, st.SearchStrategy[Any]] = {
-        "gap_after": st.sampled_from(["10min", "15min", "1h"]),
-        "calibrated_from": instants_ms.map(moment),
-        "calibrated_until": instants_ms.map(moment),
-        "blocked": st.just(True),
-        "registered_at": instants_ms.map(moment),
-    }
-    chosen = draw(st.sampled_from([[], [], [], [], *([key] for key in optional), ["calibrated_from", "gap_after"]]))
-    table = {"id": "", "logging_interval": draw(st.sampled_from(["5min", "1min", "10min", "90s"]))}
-    return table | {key: draw(optional[key]) for key in chosen}
+    table: Table = {"id": "", "logging_interval": draw(st.sampled_from(["5min", "1min", "10min", "90s"]))}
+    table |= present(gap_after=draw(st.sampled_from([None, None, None, "10min", "15min", "1h"])))
+    for key in draw(st.sampled_from([[], [], [], [], ["calibrated_from"], ["calibrated_until"], ["registered_at"]])):
+        table[key] = moment(draw(instants_ms))
+    return table | present(blocked=draw(st.sampled_from([*[None] * 9, True])))
 
 
 @st.composite
@@ -131,7 +118,7 @@ def routes(draw: st.DrawFn, places: list[str], most: int, may_overlap: bool) -> 
 
 @st.composite
 def arrivals(draw: st.DrawFn, interval_ms: int) -> list[Item]:
-    """Draw what one (unnamed) channel delivers: plateaus with gaps and jitter; faults, conflicts, copies, wrong clocks."""
+    """Draw what one channel delivers: plateaus with gaps and jitter; faults, conflicts, copies, wrong clocks."""
     at_ms = START_MS + draw(st.sampled_from([0, -15, 7, 40])) * MINUTE_MS
     rows: list[tuple[int, int | None]] = []
     for _ in range(draw(st.integers(1, 6))):
@@ -143,7 +130,7 @@ def arrivals(draw: st.DrawFn, interval_ms: int) -> list[Item]:
             rows.append((at_ms + number % 2 * jitter_ms, temperature_mc + number * step_mc))
     index = st.integers(0, len(rows) - 1)
     for number in draw(st.one_of(st.just([]), st.lists(index, max_size=3))):
-        rows[number] = (rows[number][0], draw(st.sampled_from([None, None, *NOT_A_TEMPERATURE_MC])))
+        rows[number] = (rows[number][0], draw(st.sampled_from([None, None, -273_151, 1_000_001])))
     for number in draw(st.sampled_from([[], [], [], [], [0], [len(rows) - 1], [len(rows) // 2] * 2])):
         rows.append((rows[number][0], draw(st.one_of(temperatures_mc, st.none()))))
 
@@ -156,10 +143,10 @@ def arrivals(draw: st.DrawFn, interval_ms: int) -> list[Item]:
     for number in draw(st.lists(index, max_size=3)):
         again_ms = items[number].at_ms + draw(st.sampled_from([10_000, -5 * MINUTE_MS, -5 * MINUTE_MS - 1]))
         items.append(items[number]._replace(received_ms=again_ms))
-    for clock_ms in draw(st.lists(st.sampled_from(RESET_CLOCKS_MS), max_size=1)):
-        items.append(Item("", "", clock_ms, 5000, START_MS))
-    for ahead_ms in draw(st.lists(st.sampled_from([1, 0]), max_size=1)):
-        items.append(Item("", "", at_ms + 5 * MINUTE_MS + ahead_ms, draw(temperatures_mc), at_ms))
+    wrong = [(clock_ms, START_MS) for clock_ms in (946_684_800_000, 0, 1_356_998_399_999)]
+    wrong += [(at_ms + 5 * MINUTE_MS + ahead_ms, at_ms) for ahead_ms in (0, 1)]  # the first is just credible
+    for clock_ms, received_ms in draw(st.lists(st.sampled_from(wrong), max_size=2)):
+        items.append(Item("", "", clock_ms, draw(temperatures_mc), received_ms))
     return items
 
 
@@ -176,75 +163,61 @@ def profile_sets(draw: st.DrawFn) -> list[Table]:
 
 @st.composite
 def profile_tables(draw: st.DrawFn) -> Table:
-    """Draw a profile, its name and version left open, with up to five limits of any kind, one of them on unknown time."""
-    low, high = draw(st.sampled_from(LABELS_C))
-    profile: Table = {
-        "profile": "",
-        "version": 0,
+    """Draw a profile without its name and version: up to five limits of any kind, the last on unknown time."""
+    low, high = draw(st.sampled_from(LABELS))
+    is_frozen = high in ("-15.0", "0.0")
+    kinds = TIME_KINDS + UNKNOWN_KINDS + ([] if is_frozen else ["mkt"] * 3)
+    limits = [*draw(st.lists(limit_tables(kinds), max_size=4)), draw(limit_tables(UNKNOWN_KINDS))]
+    for number, limit in enumerate(limits):
+        limit |= {"id": f"limit-{number}", "source": "STAB-0042, section 5.2"}
+    return {
         "title": 'A product, "vial"',
         "effective_from": datetime(2026, 1, 1, tzinfo=UTC),
-        **({} if low is None else {"label_low_c": Decimal(low)}),
-        **({} if high is None else {"label_high_c": Decimal(high)}),
+        **present(label_low_c=low and Decimal(low), label_high_c=high and Decimal(high)),
+        **present(activation_energy_j_mol=draw(st.sampled_from([None, None, Decimal("60000.0"), Decimal("120000.5")]))),
+        "source": {"document": "STAB-0042", "version": "4"},
+        "approval": {"author": "qa-author", "approver": "qa-approver", "approved_at": START - timedelta(days=90)},
+        "limit": limits,
     }
-    energy = draw(st.sampled_from([None, None, Decimal("60000.0"), Decimal("120000.5")]))
-    if energy is not None:
-        profile["activation_energy_j_mol"] = energy
-    is_frozen = high is not None and Decimal(high) <= 0
-    limits = [*draw(st.lists(limit_tables(may_be_mkt=not is_frozen), max_size=4)), draw(unknown_limit_tables())]
-    profile["source"] = {"document": "STAB-0042", "version": "4"}
-    profile["approval"] = {"author": "qa-author", "approver": "qa-approver", "approved_at": APPROVED_AT}
-    profile["limit"] = [
-        {"id": f"limit-{number}", **limit, "source": "STAB-0042, section 5.2"} for number, limit in enumerate(limits)
-    ]
-    return profile
 
 
 @st.composite
-def limit_tables(draw: st.DrawFn, may_be_mkt: bool) -> Table:
-    """Draw one limit without id and source."""
-    kinds = ["accumulated", "single_event", "events", "unknown"] + (["mkt", "mkt"] if may_be_mkt else [])
+def limit_tables(draw: st.DrawFn, kinds: list[str]) -> Table:
+    """Draw one limit of one of these kinds, without id and source."""
     kind = draw(st.sampled_from(kinds))
-    if kind == "unknown":
-        return draw(unknown_limit_tables())
-    limit: Table
+    limit: Table = present(severity=draw(st.sampled_from([None, None, "warn", "quarantine"])))
     if kind == "mkt":
-        limit = {"mkt_window": draw(st.sampled_from(["30min", "1h", "90min", "24h"]))}
+        limit["mkt_window"] = draw(st.sampled_from(["10min", "30min", "1h", "24h"]))
         limit["mkt_max_c"] = draw(st.sampled_from([Decimal("8.0"), Decimal("5.0"), Decimal("6.5"), Decimal("25.0")]))
-        coverage = draw(st.sampled_from([None, Decimal("0.5"), Decimal("1.0"), Decimal("0.05")]))
-        limit |= {} if coverage is None else {"min_coverage": coverage}
-    else:
+        coverages = [None, Decimal("0.5"), Decimal("1.0"), Decimal("0.05")]
+        return limit | present(min_coverage=draw(st.sampled_from(coverages)))
+    if kind in TIME_KINDS:
         side = draw(st.sampled_from(["above_c", "below_c", "outside_c"]))
-        limit = {side: draw(st.sampled_from(RANGES_C if side == "outside_c" else BOUNDS_C))}
-        limit[kind] = draw(st.integers(0, 3)) if kind == "events" else draw(st.sampled_from(ALLOWED))
-    return limit | draw(severities)
-
-
-@st.composite
-def unknown_limit_tables(draw: st.DrawFn) -> Table:
-    measure = draw(st.sampled_from(["unknown_accumulated", "unknown_single"]))
-    return {measure: draw(st.sampled_from(ALLOWED)), **draw(severities)}
-
-
-severities: st.SearchStrategy[Table] = st.sampled_from([{}, {}, {"severity": "warn"}, {"severity": "quarantine"}])
+        limit[side] = draw(st.sampled_from(RANGES_C) if side == "outside_c" else st.sampled_from(BOUNDS_C))
+    limit[kind] = draw(st.integers(0, 3) if kind == "events" else st.sampled_from(ALLOWED))
+    return limit
 
 
 @st.composite
 def travellers(draw: st.DrawFn, profiles: list[Table]) -> tuple[Table, int | None]:
     """Draw a kit without its id, maybe blinded, maybe with balances already spent, and the number of its route."""
     profile = draw(st.sampled_from([table for table in profiles if table["version"] == 2]))
-    kit: Table = {"batch": "B22", "trial": "TRIAL-7", "profile": profile["profile"]}
     group = draw(st.sampled_from([None, None, "TRIAL-7", "TRIAL-8"]))
-    if group is not None:
-        kit["blind_group"] = group
     opening: Table = {}
     for limit in profile["limit"]:
         limit_id = limit["id"] if group is None else f"{profile['profile']}:{limit['id']}"
         if "accumulated" in limit or "unknown_accumulated" in limit:
-            opening[limit_id] = draw(st.sampled_from([None, None, "7min", "90001ms", "3h"]))
+            opening |= present(**{limit_id: draw(st.sampled_from([None, None, "7min", "90001ms", "3h"]))})
         elif "events" in limit:
-            opening[limit_id] = draw(st.sampled_from([None, None, 1, 4]))
-    spent = {limit_id: balance for limit_id, balance in opening.items() if balance is not None}
-    return kit | ({"opening": spent} if spent else {}), draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None]))
+            opening |= present(**{limit_id: draw(st.sampled_from([None, None, 1, 4]))})
+    kit = {"batch": "B22", "trial": "TRIAL-7", "profile": profile["profile"]}
+    kit |= present(blind_group=group, opening=opening or None)
+    return kit, draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None]))
+
+
+def present(**keys: Any) -> Table:
+    """Leave out what is None: a TOML file has no such value."""
+    return {key: value for key, value in keys.items() if value is not None}
 
 
 def moment(ms: int) -> datetime:
@@ -256,7 +229,7 @@ def iso(when: datetime) -> str:
 
 
 def span(from_ms: int, to_ms: int | None) -> Table:
-    return {"from": moment(from_ms)} | ({} if to_ms is None else {"to": moment(to_ms)})
+    return {"from": moment(from_ms), **present(to=None if to_ms is None else moment(to_ms))}
 
 
 def to_toml(document: Table) -> str:
@@ -264,19 +237,19 @@ def to_toml(document: Table) -> str:
     plain, tables, arrays = [], [], []
     for key, value in document.items():
         if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-            arrays += [line for row in value for line in (f"\n[[{key}]]", *lines(row))]
+            arrays += [f"\n[[{key}]]\n{lines(row)}" for row in value]
         elif isinstance(value, dict):
-            tables += [f"\n[{key}]", *lines(value)]
+            tables.append(f"\n[{key}]\n{lines(value)}")
         else:
-            plain += lines({key: value})
-    return "\n".join([*plain, *tables, *arrays, ""])
+            plain.append(lines({key: value}))
+    return "".join([*plain, *tables, *arrays])
 
 
 profile_to_toml = to_toml
 
 
-def lines(table: Table) -> list[str]:
-    return [f"{key} = {toml_value(value)}" for key, value in table.items()]
+def lines(table: Table) -> str:
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in table.items())
 
 
 def toml_value(value: object) -> str:
@@ -298,9 +271,8 @@ def toml_value(value: object) -> str:
 def to_ndjson(items: list[Item], most: int = 60) -> list[str]:
     """Write items as message-log lines with native payloads of up to `most` readings.
 
-    A message has one time of arrival and strictly increasing instants, so copies and conflicts go into messages of
-    their own. A message always has a time of arrival: for items of a file it is their own last instant, which trusts
-    their clock just as a file does.
+    Instants strictly increase inside a message, so copies and conflicts go into further ones. Items of a file arrive
+    at their own last instant, which trusts their clock just as a file does.
     """
     messages: dict[tuple[str, str, int | None, int], list[Item]] = {}
     seen: dict[Item, int] = {}
@@ -311,19 +283,18 @@ def to_ndjson(items: list[Item], most: int = 60) -> list[str]:
     log = []
     for (logger, channel, received_ms, _), message in messages.items():
         ordered = sorted(message, key=lambda item: item.at_ms)
-        for start in range(0, len(ordered), most):
-            part = ordered[start : start + most]
+        for part in (ordered[start : start + most] for start in range(0, len(ordered), most)):
             received_at = iso(moment(part[-1].at_ms if received_ms is None else received_ms))
-            topic, payload = f"coldchain/v1/basel/gw-1/{logger}/readings", native_payload(logger, channel, part)
+            payload = {"v": 1, "logger": logger, "channel": channel, **columns(part)}
+            topic = f"coldchain/v1/basel/gw-1/{logger}/readings"
             log.append(json.dumps({"received_at": received_at, "topic": topic, "payload": payload}))
     return log
 
 
-def native_payload(logger: str, channel: str, items: list[Item]) -> Table:
-    """Write one message's columns: `every` where the instants are evenly spaced, else `dt`."""
+def columns(items: list[Item]) -> Table:
+    """Write the columns of one message: `every` where the instants are evenly spaced, else `dt`."""
     steps = {right.at_ms - left.at_ms for left, right in pairwise(items)}
     times = {"every": steps.pop()} if len(steps) == 1 else {"dt": [item.at_ms - items[0].at_ms for item in items]}
     mc = [item.temperature_mc for item in items]
     faults = {str(position): "probe_open" for position, value in enumerate(mc) if value is None}
-    payload: Table = {"v": 1, "logger": logger, "channel": channel, "t0": items[0].at_ms, **times, "mc": mc}
-    return payload | ({"fault": faults} if faults else {})
+    return {"t0": items[0].at_ms, **times, "mc": mc, **present(fault=faults or None)}

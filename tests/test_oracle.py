@@ -769,7 +769,7 @@ def test_order_and_copies_do_not_change_what_is_said_of_kits(case: Case, data: s
 @settings(max_examples=60, deadline=None)
 @given(cases())
 def test_every_millisecond_of_a_history_is_known_or_unknown_and_uses_are_ordered(case: Case) -> None:
-    starts = {kit_id: row["from"] for row in reversed(case.registry["custody"]) for kit_id in row["kits"]}
+    starts = {kit_id: row["from"] for row in reversed(case.registry.get("custody", [])) for kit_id in row["kits"]}
     for report in oracle.replay(*case)["kits"]:
         if report["as_of_ms"] is not None:
             length_ms = report["as_of_ms"] - oracle.instant_ms(starts[report["kit"]])

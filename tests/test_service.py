@@ -20,6 +20,7 @@ from coldchain.ledger import queries
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
 from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
+from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
 from coldchain.service import Service, received
 from service_values import MINUTE_MS, REGISTRY, START_MS, payload, settings_in, topic
@@ -208,6 +209,25 @@ def test_what_a_reload_finds_is_not_lost_when_the_disk_fails_just_then(
         running.turn()
         assert ledger.load_events() == ()
     running.turn()
+    assert [event.kit for event in ledger.load_events()] == ["K-0001"]
+
+
+def test_what_another_process_writes_during_a_load_is_noticed_afterwards(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "POLL_S", 0.0)
+    load_warnings = Ledger.load_warnings
+
+    def meanwhile(self: Ledger) -> tuple[EarlyWarning, ...]:
+        with Ledger.open(tmp_path / "coldchain.db") as other:
+            other.register("registry.toml", REGISTRY, "ann", START_MS)
+        return load_warnings(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "load_warnings", meanwhile)
+        running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.turn()
+    running.get(payload(0, *HOT))
     assert [event.kit for event in ledger.load_events()] == ["K-0001"]
 
 

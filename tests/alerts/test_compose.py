@@ -162,6 +162,8 @@ def test_early_warnings_go_to_unblinded_roles_only() -> None:
 def test_the_same_alert_has_the_same_key_and_every_recipient_and_revision_another() -> None:
     first, again = composed(event(1), event(2)), composed(event(2), event(1))
     assert {alert.key for alert in first} == {alert.key for alert in again}
+    one, other = event(1, "mab-017:above-25"), event(1)
+    assert {alert.key for alert in composed(one, other)} == {alert.key for alert in composed(other, one)}
     revised = composed(replace(event(1), revision=2), replace(event(2), revision=2))
     keys = [alert.key for alert in (*first, *revised)]
     assert len(set(keys)) == len(keys) == 14

@@ -112,6 +112,13 @@ def test_fahrenheit_is_converted_in_readings_and_summaries(tmp_path: Path) -> No
     assert found.vendor == {"min_c": 2.0}
 
 
+def test_the_vendors_own_summary_is_kept_under_its_names(tmp_path: Path) -> None:
+    header = HEADER + ZONE + " MKT Energy: 83.1\r\nRes:\r\n Min T: 2.1, TS Min T: 2023-04-18 03:53\r\n Max T: 9.9\r\n"
+    found = read(tmp_path, table("2023-04-17 15:23\t5.0", header=header + " MKT: 5.6\r\n Avrg T: 5.4\r\n"))
+    figures = {"min_c": 2.1, "max_c": 9.9, "mean_c": 5.4, "mkt_c": 5.6, "activation_energy_kj_mol": 83.1}
+    assert found.vendor == figures
+
+
 def test_an_unknown_unit_is_refused(tmp_path: Path) -> None:
     error = refused(tmp_path, table("2023-04-17 15:23\t5.0", header=HEADER + ZONE + " Temp unit: K\r\n"))
     assert (error.line, error.key, error.value) == (6, "Conf/Temp unit", "K")

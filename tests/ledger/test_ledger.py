@@ -1,6 +1,7 @@
 """One step is in the ledger as a whole or not at all, and comes out as it went in."""
 
 import dataclasses
+import fcntl
 import json
 import sqlite3
 from contextlib import closing
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from coldchain.errors import EnvironmentFailed
-from coldchain.ledger import queries
+from coldchain.ledger import queries, records
 from coldchain.ledger.entries import Delivery
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.model import Verdict
@@ -53,11 +54,11 @@ def test_readings_come_out_as_they_went_in(ledger: Ledger) -> None:
 
 
 def test_every_reading_is_linked_to_the_message_it_came_in(ledger: Ledger, path: Path) -> None:
-    messages, step, alerts = full_step()
-    ledger.save(messages, step, alerts, NOW_MS)
+    first, second, third = batch(logger="lg-1"), batch(logger="lg-2"), batch(logger="lg-3")
+    ledger.save((message(first, second), rejected(), message(third)), Step(fresh=(first, second, third)), (), NOW_MS)
     with queries.reading(path) as connection:
         links = connection.execute("SELECT message_id, logger FROM reading_block ORDER BY id").fetchall()
-    assert links == [(1, "lg-1"), (1, "lg-2")]
+    assert links == [(1, "lg-1"), (1, "lg-2"), (3, "lg-3")]
 
 
 def test_a_step_that_is_not_aligned_with_its_messages_is_refused_whole(ledger: Ledger, path: Path) -> None:
@@ -174,6 +175,23 @@ def test_the_disk_is_asked_to_hold_every_commit(ledger: Ledger) -> None:
         for name in ("journal_mode", "synchronous", "foreign_keys")
     }
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_every_transaction_holds_the_lock_of_all_writers(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(*_: object) -> None:
+        with Path(f"{path}.lock").open("rb") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(True)
+
+    monkeypatch.setattr(records, "write_alerts", look)
+    ledger.save((rejected(),), Step(), (), NOW_MS)
+    assert seen == [True]
+    with Path(f"{path}.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_write_of_another_process_is_noticed_and_own_writes_are_not(ledger: Ledger, path: Path) -> None:

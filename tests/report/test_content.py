@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coldchain.history import Series
+from coldchain.history import History, Series
 from coldchain.model import Kit, Verdict
 from coldchain.readings import ChannelKey
 from coldchain.report import Report, as_json, content_sha256, report_id
-from coldchain.report.content import canonical, place_at
+from coldchain.report.content import canonical, history_sha256, place_at
 from report.cases import CUSTODY, HOUR, MINUTE, T0, Case, excursion_series
 
 KITS = tuple(Kit(f"K-{n:04}", "B22" if n < 3 else "B23", "TRIAL-7", "mab-017") for n in range(1, 6))
@@ -76,6 +76,20 @@ def test_a_change_that_only_the_plot_would_show_changes_the_hash(excursion: Repo
     cold[200] -= 1
     drawn = replace(kit, history=replace(kit.history, cold_mc=cold))
     assert as_json(Case().report([drawn]))["report_sha256"] != as_json(excursion)["report_sha256"]
+
+
+@pytest.mark.parametrize("name", ["end_ms", "hot_mc", "cold_mc"])
+def test_the_history_hash_covers_every_column_and_the_start(excursion: Report, name: str) -> None:
+    history = excursion.sections[0].kits[0].history
+    assert history is not None
+    columns = {key: getattr(history, key).copy() for key in ("end_ms", "hot_mc", "cold_mc")}
+    columns[name][7] += 1
+    hashes = {
+        history_sha256(history),
+        history_sha256(History(history.start_ms, **columns)),
+        history_sha256(replace(history, start_ms=history.start_ms - 1)),
+    }
+    assert len(hashes) == 3
 
 
 def test_the_decision_box_holds_verdict_governing_limit_and_level_of_evidence(excursion: Report) -> None:

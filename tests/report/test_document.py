@@ -139,6 +139,14 @@ def test_another_suffix_is_refused_by_name(excursion: Report, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_who_reads_the_old_file_is_not_disturbed(excursion: Report, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        write_report(excursion, path)
+        assert reader.read() == b"old"
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_debris(
     excursion: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

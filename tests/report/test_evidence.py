@@ -99,6 +99,11 @@ def test_kits_with_other_route_or_opening_balance_have_their_own_section() -> No
     assert [section.kit_ids for section in Case().report(rows).sections] == [("K-1",), ("K-3",), ("K-5",)]
 
 
+def test_a_balance_of_nothing_is_not_the_same_as_no_stated_balance() -> None:
+    stated = replace(kits("K-2")[0], opening=(("above-8-accumulated", 0),))
+    assert len(Case(kits=(*kits("K-1"), stated)).report().sections) == 2
+
+
 def test_a_held_kit_never_shares_a_section_with_an_available_one() -> None:
     held, free = Case(kits=kits("K-1", "K-2")).report_kits()
     report = Case().report([held, replace(free, events=())])

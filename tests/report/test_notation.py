@@ -75,6 +75,7 @@ def test_a_share_reaches_its_ends_only_exactly(part: int, whole: int, text: str)
         (["K-01", "K-02", "K-04"], "K-01 to K-02, K-04 (3 kits)"),
         (["K-9", "K-10"], "K-10, K-9 (2 kits)"),
         (["A-1", "B-2"], "A-1, B-2 (2 kits)"),
+        (["A01", "A2"], "A01, A2 (2 kits)"),
         (["a", "c", "e", "g", "i", "k"], "a, c, e, g, 2 more (6 kits)"),
         (["K-007", "K-007"], "K-007"),
     ],

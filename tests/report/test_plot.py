@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from coldchain.history import History
 from coldchain.kernels import UNKNOWN
@@ -83,8 +84,9 @@ def test_a_history_that_is_all_unknown_is_drawn_without_curves() -> None:
     assert float(classed(root, "no-data")[0].get("width") or 0) == 600
 
 
-def test_an_excursion_of_one_second_in_a_year_is_visible() -> None:
-    run = Excursion("above", 8_000, T0 + 100 * DAY, T0 + 100 * DAY + 1_000, 1_000, 9_000)
+@pytest.mark.parametrize("start_ms", [T0, T0 + 100 * DAY, T0 + 365 * DAY - 1_000])
+def test_an_excursion_of_one_second_in_a_year_is_visible(start_ms: int) -> None:
+    run = Excursion("above", 8_000, start_ms, start_ms + 1_000, 1_000, 9_000)
     (mark,) = classed(draw(history((365 * DAY, 5_000)), excursions=[run]), "excursion")
     assert float(mark.get("width") or 0) >= 2
 

@@ -1,0 +1,185 @@
+"""The commands around the ledger, as a person types them: the right exit code, and one clear line when it is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RULES = Path(__file__).parents[1] / "rules"
+
+REGISTRY = """\
+[[logger]]
+id = "lg-1"
+logging_interval = "10min"
+[[place]]
+id = "cold-room"
+kind = "storage"
+[[monitoring]]
+place = "cold-room"
+logger = "lg-1"
+from = 2026-03-01T00:00:00Z
+[[kit]]
+id = "K-1"
+batch = "B1"
+trial = "T1"
+profile = "mab-017"
+[[custody]]
+kits = ["K-1"]
+place = "cold-room"
+from = 2026-03-01T00:00:00Z
+to = 2026-03-01T03:00:00Z
+"""
+
+LOGGER_FILE = """\
+Device: Q-tag CLm doc LR
+Conf:
+ Serial: TEST0001
+ Zone: 0.00
+ Temp unit: C
+ Logging Interval: 10
+Data:
+\tyyyy-MM-dd hh:mm\tT\tOut of limits
+""" + "".join(
+    f"\t2026-03-01 {minute // 60:02}:{minute % 60:02}\t{5.0 if minute < 90 else 41.0}\t\n"
+    for minute in range(10, 190, 10)
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    (tmp_path / "registry.toml").write_text(REGISTRY)
+    (tmp_path / "logger.txt").write_text(LOGGER_FILE)
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[ledger]\npath = "coldchain.db"\n[rules]\ndir = "{RULES.as_posix()}"\n')
+    return path
+
+
+def coldchain(*arguments: str | Path, expect: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "coldchain.cli", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def load(settings: Path) -> None:
+    coldchain("registry", "load", settings.parent / "registry.toml", "--settings", settings)
+
+
+def test_a_logger_file_goes_from_preview_to_event_to_report(settings: Path) -> None:
+    load(settings)
+    file, out = settings.parent / "logger.txt", settings.parent / "report.json"
+    done = coldchain("import", file, "--logger", "lg-1", "--zone", "UTC", "--settings", settings, "--yes")
+    assert "18 readings, 0 faults" in done.stdout
+    assert "first 2026-03-01T00:10:00Z, last 2026-03-01T03:00:00Z" in done.stdout
+    assert "17 x 10 min" in done.stdout
+    assert "18 new readings" in done.stdout
+
+    events = json.loads(coldchain("events", "--json", "--settings", settings).stdout)
+    assert [(event["kit"], event["limit"]) for event in events] == [("K-1", "above-40")]
+    assert events[0]["breached_at_ms"] == 1_772_328_000_000  # 01:20, the start of the first interval at 41 degC
+    assert (events[0]["revision"], events[0]["supported"]) == (1, True)
+
+    coldchain("report", "K-1", "--out", out, "--settings", settings)
+    assert json.loads(out.read_text())["report_sha256"]
+    status = json.loads(coldchain("status", "--json", "--settings", settings).stdout)
+    assert (status["messages"], status["readings"], status["events"]) == (1, 18, 1)
+    assert "18" in coldchain("status", "--settings", settings).stdout
+
+
+def test_an_import_that_is_not_confirmed_leaves_the_ledger_as_it_was(settings: Path) -> None:
+    load(settings)
+    file = settings.parent / "logger.txt"
+    coldchain("import", file, "--logger", "lg-1", "--zone", "UTC", "--settings", settings, stdin="n\n")
+    assert json.loads(coldchain("status", "--json", "--settings", settings).stdout)["messages"] == 0
+
+
+def test_importing_a_file_twice_keeps_both_files_and_counts_each_reading_once(settings: Path) -> None:
+    load(settings)
+    arguments = ("import", settings.parent / "logger.txt", "--logger", "lg-1", "--zone", "UTC", "--settings", settings)
+    coldchain(*arguments, "--yes")
+    assert "0 new readings, 0 quarantine events" in coldchain(*arguments, "--yes").stdout
+    status = json.loads(coldchain("status", "--json", "--settings", settings).stdout)
+    assert (status["messages"], status["readings"]) == (2, 18)
+
+
+def test_an_import_for_an_unregistered_logger_is_refused_before_anything_is_written(settings: Path) -> None:
+    load(settings)
+    file = settings.parent / "logger.txt"
+    arguments = ("import", file, "--logger", "lg-9", "--zone", "UTC", "--settings", settings, "--yes")
+    assert "--logger = 'lg-9': is not registered" in coldchain(*arguments, expect=2).stderr
+    assert json.loads(coldchain("status", "--json", "--settings", settings).stdout)["messages"] == 0
+
+
+def test_a_registry_that_is_wrong_changes_nothing_and_names_file_line_key_and_value(settings: Path) -> None:
+    load(settings)
+    bad = settings.parent / "more.toml"
+    bad.write_text('[[monitoring]]\nplace = "nowhere"\nlogger = "lg-1"\nfrom = 2026-03-01T00:00:00Z\n')
+    line = coldchain("registry", "load", bad, "--settings", settings, expect=2).stderr
+    assert line == "coldchain: more.toml:2: monitoring.place = 'nowhere': is not registered\n"
+    shown = json.loads(coldchain("registry", "show", "--json", "--settings", settings).stdout)
+    assert [file["name"] for file in shown["files"]] == ["registry.toml"]
+    assert shown["places"] == [{"place": "cold-room", "kind": "storage", "loggers": ["lg-1"], "kits": 1}]
+
+
+def test_a_registry_may_not_name_a_stability_profile_that_does_not_exist(settings: Path) -> None:
+    other = settings.parent / "registry.toml"
+    other.write_text(REGISTRY.replace("mab-017", "mab-999"))
+    line = coldchain("registry", "load", other, "--settings", settings, expect=2).stderr
+    assert "registry.toml:15: kit.profile = 'mab-999': no such stability profile" in line
+
+
+def test_a_ledger_that_was_tampered_with_fails_verification_with_exit_code_1(settings: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    load(settings)
+    coldchain("audit", "verify", "--settings", settings)
+    with closing(sqlite3.connect(settings.parent / "coldchain.db")) as connection, connection:
+        connection.execute("DROP TRIGGER audit_no_update")
+        connection.execute("UPDATE audit SET who = 'nobody'")
+    coldchain("audit", "verify", "--settings", settings, expect=1)
+
+
+def test_a_backup_restores_what_the_ledger_held(settings: Path) -> None:
+    load(settings)
+    copy = settings.parent / "copy.db"
+    coldchain("backup", copy, "--settings", settings)
+    (settings.parent / "coldchain.db").unlink()
+    coldchain("restore", copy, "--reason", "disk replaced", "--settings", settings)
+    assert json.loads(coldchain("registry", "show", "--json", "--settings", settings).stdout)["files"]
+
+
+def test_a_missing_ledger_is_exit_code_3_and_one_line(settings: Path) -> None:
+    line = coldchain("status", "--settings", settings, expect=3).stderr
+    assert line.count("\n") == 1
+    assert "coldchain.db" in line
+
+
+def test_a_report_about_an_unknown_kit_is_refused(settings: Path) -> None:
+    load(settings)
+    out = settings.parent / "report.pdf"
+    line = coldchain("report", "K-9", "--out", out, "--settings", settings, expect=2).stderr
+    assert "kit = 'K-9': is not registered" in line
+    assert not out.exists()
+
+
+def test_the_rules_of_the_project_pass_their_own_check() -> None:
+    assert "3 profiles are valid" in coldchain("rules", "check", RULES).stdout
+
+
+def test_a_bad_rules_folder_is_exit_code_2(tmp_path: Path) -> None:
+    text = (RULES / "mab-017.toml").read_text()
+    (tmp_path / "mab-017.toml").write_text(text.replace('approver = "qa-approver"', 'approver = "qa-author"'))
+    assert "second pair of eyes" in coldchain("rules", "check", tmp_path, expect=2).stderr
+
+
+def test_the_service_does_not_start_without_its_broker(settings: Path) -> None:
+    load(settings)
+    settings.write_text(settings.read_text() + '[mqtt]\nhost = "127.0.0.1"\nport = 1\n')
+    done = coldchain("run", "--settings", settings, expect=3)
+    assert done.stderr.splitlines()[-1].startswith("coldchain: ")
