@@ -86,6 +86,7 @@ class Broker:
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
+        properties.ReceiveMaximum = self._mqtt.max_inflight
         try:
             self._client.connect(
                 self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties

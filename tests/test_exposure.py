@@ -134,6 +134,18 @@ def test_cutting_and_reordering_a_history_leaves_every_bit_of_its_mkt(
     assert exposure.mkt(lasting(*cut), energy) == exposure.mkt(lasting(*whole), energy)
 
 
+def test_more_temperatures_than_any_table_of_weights_holds_keep_their_own_weights() -> None:
+    sweep = [(1 + mc % 7, mc) for mc in range(-30_000, 45_000, 13)]
+    ms, mc = np.array(sweep).T
+    there, back = lasting(*sweep), lasting(*reversed(sweep))
+    assert exposure.mkt(there, ENERGY) == exposure.mkt(back, ENERGY)
+    assert exposure.mkt(there, ENERGY) == pytest.approx(mean_kinetic_temperature(mc / 1000, ms), abs=1e-9)
+    whole = there.as_of_ms
+    assert trailing(there, whole, window_ms=whole).peak_c == exposure.mkt(there, ENERGY)
+    last = trailing(there, *there.end_ms.tolist(), window_ms=sweep[-1][0]).peak_c
+    assert last == pytest.approx(sweep[-1][1] / 1000, abs=1e-9)
+
+
 @given(st.integers(-190_000, 1_000_000), st.integers(1, 10**11), st.sampled_from([20e3, ENERGY, 250e3]))
 def test_a_window_constant_at_its_limit_does_not_exceed_it_and_a_thousandth_above_does(
     mc: int, ms: int, energy: float

@@ -207,6 +207,8 @@ def test_a_conflict_outside_custody_is_counted_but_is_not_the_kits() -> None:
     assert result["inputs"]["conflicts"] == 1
     assert only(result["kits"])["findings"] == []
     assert judged(series(5.0, 9.0) + series(1.0, first=10), as_of=9)["findings"] == []
+    no_longer: Table = {"monitoring": [watch(to=when(9))]}
+    assert judged(series(5.0, 9.0) + series(1.0, first=10), as_of=12, **no_longer)["findings"] == []
     # Its value still reaches back into the custody: (5, 9] lies in the interval of the reading at 10.
     assert only(result["kits"])["max_c"] == 9.0
 
@@ -644,7 +646,7 @@ def test_only_readings_inside_monitoring_custody_and_evaluation_end_a_window() -
     items = series(5.0, 20.0)
     assert finding(items, rule)["breached_at_ms"] == minute(10)
     assert finding(items, rule, custody=[stay(end=9)])["peak_c"] == 5.0
-    assert finding(items, rule, monitoring=[watch(to=when(9))])["peak_c"] == 5.0
+    assert finding(items, rule, monitoring=[watch(to=when(9))], as_of=12)["peak_c"] == 5.0
     assert finding(items, rule, as_of=9)["peak_c"] == 5.0
     assert finding(items, rule, logger=[logger(calibrated_until=when(9))], as_of=10)["peak_c"] == 5.0
 

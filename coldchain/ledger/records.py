@@ -23,7 +23,7 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
     blocks: list[list[tuple[Any, ...]]] = [[] for _ in messages]
     for owner, batch in zip(owners, fresh, strict=True):
         if len(batch):
-            blocks[0].append(_block(batch))
+            blocks[owner].append(_block(batch))
     before = audit.heads(connection).message_hash
     for message, own in zip(messages, blocks, strict=True):
         fields = (

@@ -60,6 +60,11 @@ def test_a_warning_never_governs() -> None:
     assert governing(warn, finding("some", 10, 1)) == "some"
 
 
+def test_missing_data_governs_even_as_a_warning_because_it_makes_the_kit_indeterminate() -> None:
+    missing = replace(finding("gap", 1, 50, Kind.UNKNOWN_SINGLE, at=1), severity=Severity.WARN)
+    assert governing(missing, finding("some", 10, 1)) == "gap"
+
+
 def test_a_profile_without_quarantine_limits_has_no_governing_limit() -> None:
     assert governing() is None
 

@@ -149,6 +149,10 @@ def test_events_cannot_be_bounded_while_time_is_unknown(excursion: Report) -> No
     assert "below-2-events warning only 0 0 2 2 not breached" in shown(known)
 
 
+def test_a_kept_limit_that_allows_nothing_has_no_amount_remaining(excursion: Report) -> None:
+    assert "above-25-accumulated 0 s 0 s 0 s none is allowed not breached" in shown(excursion)
+
+
 def test_a_frozen_product_has_no_mkt() -> None:
     frozen = replace(PROFILE, label_low_mc=-25_000, label_high_mc=-10_000, limits=LIMITS[:1])
     text = shown(Case(profile=frozen).report())
