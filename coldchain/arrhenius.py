@@ -19,8 +19,8 @@ LIMBS = 6
 LIMB_BITS = 20
 _LIMB = 1 << LIMB_BITS
 
-# Loggers resolve a tenth or a hundredth of a degree, so a history has few distinct temperatures: the limbs of those last
-# seen are remembered, each in the slot that a multiplicative hash gives it.
+# Loggers resolve a tenth or a hundredth of a degree, so a history has few distinct temperatures: the limbs of those
+# last seen are remembered, each in the slot that a multiplicative hash gives it.
 _SLOTS = 1024
 _SPREAD = 2_654_435_761
 _ZERO_CELSIUS_K = 273.15
@@ -139,7 +139,7 @@ def trailing_weight(
     hottest_k: float,
     limit: int,
 ) -> tuple[float, int, int]:
-    """The highest mean Arrhenius weight over `(t - window, t]` for t in `at` (ascending), and the first t beyond `limit`.
+    """The highest mean Arrhenius weight over `(t - window, t]` for ascending t in `at`, and the first t past `limit`.
 
     Eligible are windows that begin at or after `start` and are known for at least `known_at_least` (more than 0).
     Returns (peak mean weight, number of eligible windows, first t whose MKT exceeds `limit` or NEVER). The

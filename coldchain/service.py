@@ -29,7 +29,7 @@ from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.pipeline import State, Step
 from coldchain.profiles import load_profiles
-from coldchain.registry import Registry, parse_registry
+from coldchain.registry import parse_registry
 from coldchain.settings import Settings
 from gateways.decoders import decode
 
@@ -124,7 +124,7 @@ class Service:
             )
             found = replace(found, fresh=())  # it is all in the ledger
             try:
-                self._save((), found, now_ms, registry, version)
+                self._save((), found, now_ms, state, version)
             except LedgerChanged:
                 continue
             pipeline.adopt(state, found)
@@ -184,7 +184,7 @@ class Service:
                 now_ms = self._clock()
                 change = find(now_ms)
                 try:
-                    self._save(messages, change, now_ms, self._state.registry, self._version)
+                    self._save(messages, change, now_ms, self._state, self._version)
                 except LedgerChanged:
                     self.load()
                     continue
@@ -193,14 +193,15 @@ class Service:
 
         return self._guarded(once)
 
-    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int, registry: Registry, version: int) -> None:
+    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int) -> None:
         if not (messages or change.assessments or change.events or change.warnings):
             return
         alerts = compose(
             change.events,
             change.warnings,
-            registry,
+            before.registry,
             self._settings.alerts,
+            known=before.events,
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )

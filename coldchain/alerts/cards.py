@@ -32,7 +32,7 @@ _STOP = (
     "Do not ship, dispense or use these kits. Set them apart at their storage temperature and wait for the decision "
     "of the Qualified Person."
 )
-_REVISED = "The evidence for these kits changed. They stay on hold until the Qualified Person decides."
+_RENEWED = "Later data support the hold on these kits again. They stay on hold until the Qualified Person decides."
 _UNSUPPORTED = (
     "Later data no longer support the hold on these kits. They stay on hold until the Qualified Person decides."
 )
@@ -58,7 +58,7 @@ def quarantine_cards(events: Iterable[QuarantineEvent], registry: Registry, now_
     """One card for each place and kind of evidence among the events of one step."""
     by_cause: dict[tuple[str, str, Reason], list[QuarantineEvent]] = defaultdict(list)
     for event in events:
-        kind = "quarantine" if event.revision == 1 else "quarantine_revised"
+        kind = "quarantine" if event.revision == 1 else "quarantine_renewed"
         kind = kind if event.supported else "quarantine_unsupported"
         by_cause[kind, place_at(registry, event.kit, event.breached_at_ms), event.reason].append(event)
     for (kind, place, reason), group in sorted(by_cause.items()):
@@ -77,7 +77,7 @@ def quarantine_cards(events: Iterable[QuarantineEvent], registry: Registry, now_
                 min(event.detected_at_ms for event in told),
                 {
                     "quarantine": f"{what} at {place}. {_STOP}",
-                    "quarantine_revised": f"{what} at {place}. {_REVISED}",
+                    "quarantine_renewed": f"{what} at {place}. {_RENEWED}",
                     "quarantine_unsupported": f"{what} at {place}. {_UNSUPPORTED}",
                 }[kind],
                 tuple(_event_detail(event, registry) for event in told),

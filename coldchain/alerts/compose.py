@@ -5,7 +5,7 @@ Keys depend on the causes and the recipient alone, so the same alert has the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from uuid import uuid5
 
 import orjson
@@ -31,15 +31,19 @@ def compose(
     registry: Registry,
     recipients: Alerts,
     *,
+    known: Mapping[str, Mapping[str, QuarantineEvent]],
     by_email: bool,
     now_ms: int,
 ) -> tuple[Alert, ...]:
     """What has to be told to whom because of the events and early warnings of one step.
 
+    `known`: each kit's events by id as they were before the step. A revision that only moves the breach instant goes
+    to the event topic; people get a card when an event is raised, loses its support or regains it, or a backlog that
+    arrives in a hundred parts would send them a hundred letters.
     An early warning speaks of a budget, so only the unblinded roles get it. `by_email`: a mail server is configured.
     """
     events = tuple(events)
-    cards = tuple(quarantine_cards(events, registry, now_ms))
+    cards = tuple(quarantine_cards((event for event in events if _is_news(event, known)), registry, now_ms))
     unblinded_only = tuple(warning_cards(warnings, registry, now_ms))
     found = [_event_alert(event, registry) for event in events]
     for role in recipients.mqtt_roles:
@@ -54,6 +58,11 @@ def compose(
                 text = "\n".join(_lines(card, unblinded))
                 found.extend(_alert(card, "email", address, _subject(card), text) for address in addresses)
     return tuple(found)
+
+
+def _is_news(event: QuarantineEvent, known: Mapping[str, Mapping[str, QuarantineEvent]]) -> bool:
+    before = known.get(event.kit, {}).get(event.id)
+    return before is None or before.supported != event.supported
 
 
 def _event_alert(event: QuarantineEvent, registry: Registry) -> Alert:
@@ -94,8 +103,8 @@ def _subject(card: Card) -> str:
     count = "1 kit" if len(card.kits) == 1 else f"{len(card.kits)} kits"
     what = {
         "quarantine": f"STOP {count}",
-        "quarantine_revised": f"{count} on hold, evidence changed",
-        "quarantine_unsupported": f"{count} on hold, evidence changed",
+        "quarantine_renewed": f"{count} on hold again by later data",
+        "quarantine_unsupported": f"{count} on hold again by later data",
         "early_warning": f"early warning for {count}",
     }[card.kind]
     return f"coldchain: {what} at {card.place}"

@@ -55,6 +55,7 @@ def _commit(ledger: Ledger, settings: Settings, file: Path, found: LoggerFile, l
         step.warnings,
         state.registry,
         settings.alerts,
+        known=state.events,
         by_email=bool(settings.smtp.host),
         now_ms=now_ms,
     )

@@ -1,4 +1,4 @@
-"""What commands share: the words and colours of verdicts, progress on a terminal, options that are instants or zones."""
+"""What commands share: words and colours of verdicts, progress on a terminal, options that are instants or zones."""
 
 from __future__ import annotations
 

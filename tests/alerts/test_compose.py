@@ -55,10 +55,14 @@ def event(
 
 
 def composed(
-    *events: QuarantineEvent, known: Registry | None = None, warnings: tuple[EarlyWarning, ...] = ()
+    *events: QuarantineEvent,
+    known: Registry | None = None,
+    warnings: tuple[EarlyWarning, ...] = (),
+    before: tuple[QuarantineEvent, ...] = (),
 ) -> tuple[Alert, ...]:
     known = known if known is not None else registry(kit(1), kit(2))
-    return compose(events, warnings, known, RECIPIENTS, by_email=True, now_ms=NOW_MS)
+    known_events = {event.kit: {event.id: event} for event in before}
+    return compose(events, warnings, known, RECIPIENTS, known=known_events, by_email=True, now_ms=NOW_MS)
 
 
 def to(alerts: tuple[Alert, ...], recipient: str) -> list[Alert]:
@@ -169,6 +173,18 @@ def test_the_same_alert_has_the_same_key_and_every_recipient_and_revision_anothe
     assert len(set(keys)) == len(keys) == 14
 
 
+def test_a_breach_instant_that_only_moves_goes_to_the_event_topic_and_to_no_person() -> None:
+    moved = replace(event(1), breached_at_ms=NOW_MS, revision=2)
+    assert [alert.recipient for alert in composed(moved, before=(event(1),))] == [EVENT_TOPIC]
+
+
+def test_people_are_told_when_a_hold_loses_its_support_and_when_it_regains_it() -> None:
+    lost = replace(event(1), supported=False, revision=2)
+    regained = replace(event(1), revision=3)
+    assert document(composed(lost, before=(event(1),)), "supply-manager")["kind"] == "quarantine_unsupported"
+    assert document(composed(regained, before=(lost,)), "supply-manager")["kind"] == "quarantine_renewed"
+
+
 def test_every_alert_names_all_its_causes() -> None:
     for alert in composed(event(1), event(2)):
         if alert.recipient != EVENT_TOPIC:
@@ -176,7 +192,7 @@ def test_every_alert_names_all_its_causes() -> None:
 
 
 def test_no_mail_is_composed_without_a_mail_server() -> None:
-    alerts = compose((event(1),), (), registry(kit(1)), RECIPIENTS, by_email=False, now_ms=NOW_MS)
+    alerts = compose((event(1),), (), registry(kit(1)), RECIPIENTS, known={}, by_email=False, now_ms=NOW_MS)
     assert {alert.channel for alert in alerts} == {"mqtt"}
 
 

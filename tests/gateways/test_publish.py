@@ -96,8 +96,10 @@ def test_a_gateway_that_dies_is_reported_offline_by_its_last_will(
 def test_a_broker_that_comes_up_late_is_waited_for(free_port: int, start_broker: StartBroker) -> None:
     late = threading.Timer(3.0, start_broker, [free_port])
     late.start()
-    assert run(free_port) == 0
-    late.join()
+    try:
+        assert run(free_port) == 0
+    finally:
+        late.join()  # a broker started after the test would outlive it
 
 
 def test_what_a_broken_line_swallowed_is_sent_again(
