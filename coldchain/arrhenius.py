@@ -33,7 +33,8 @@ _Limbs = NDArray[np.int64]
 @njit("void(int64, float64, float64, int64[::1])", cache=True, nogil=True)
 def arrhenius_limbs(temperature: int, a: float, hottest_k: float, limbs: _Times) -> None:
     """Write the limbs of `exp(a/hottest_k - a/T)`, most significant first; exact cuts of the float64 value."""
-    rest = math.exp(a / hottest_k - a / (temperature / 1000.0 + _ZERO_CELSIUS_K))
+    kelvin = temperature / 1000.0 + _ZERO_CELSIUS_K
+    rest = math.exp(a / hottest_k - a / kelvin) if kelvin > 0.0 else 0.0
     for k in range(LIMBS):
         rest *= _LIMB
         whole = math.floor(rest)

@@ -19,7 +19,7 @@ from coldchain import arrhenius, kernels
 from coldchain.history import History
 from coldchain.kernels import NEVER
 from coldchain.model import Excursion
-from coldchain.readings import Milliseconds
+from coldchain.readings import ABSOLUTE_ZERO_MC, Milliseconds
 
 GAS_CONSTANT_J_MOL_K = 8.314462618
 """CODATA 2018, exact since the revision of the SI to ten digits."""
@@ -225,8 +225,9 @@ def highest(values: Sequence[float | None]) -> float | None:
 
 
 def _hottest_mc(history: History) -> int | None:
+    """The hottest known value; None where nothing is known, or nothing above absolute zero, where no rate exists."""
     hottest = int(history.hot_mc.max(initial=kernels.UNKNOWN))
-    return None if hottest == kernels.UNKNOWN else hottest
+    return None if hottest <= ABSOLUTE_ZERO_MC else hottest
 
 
 def _kelvin(temperature_mc: int) -> float:

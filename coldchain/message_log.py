@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 from coldchain.errors import BadInput
 from coldchain.instant import instant_ms
 
+LONGEST_NUMBER = 40
+"""Digits; Python itself refuses to read more than some thousands."""
+
 
 class LoggedMessage(NamedTuple):
     """One message as it arrived. `payload` is None where the line itself shows why it cannot be one: see `reason`."""
@@ -37,6 +40,12 @@ def parse_line(line: bytes, file: str, number: int) -> LoggedMessage:
     """The message of one line. What is wrong inside its payload is the message's fault, not the log's."""
     odd: list[str] = []
 
+    def whole(digits: str) -> int:
+        if len(digits) > LONGEST_NUMBER:
+            odd.append("number beyond all bounds")
+            return 0
+        return int(digits)
+
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) != len(items):
@@ -44,8 +53,13 @@ def parse_line(line: bytes, file: str, number: int) -> LoggedMessage:
         return found
 
     try:
-        entry = json.loads(line, object_pairs_hook=pairs, parse_constant=odd.append)
-    except (ValueError, RecursionError) as exc:
+        try:
+            entry = json.loads(line, object_pairs_hook=pairs, parse_constant=odd.append, parse_int=whole)
+        except RecursionError:
+            # only a payload can be nested so deeply: what stands before it tells whose message it is
+            odd.append("nested too deeply")
+            entry = json.loads(line.partition(b'"payload"')[0].rstrip(b", \t") + b', "payload": null}')
+    except ValueError as exc:
         raise BadInput(f"not a line of JSON: {exc}", file=file, line=number) from exc
     if not isinstance(entry, dict):
         raise BadInput("not a message: write one JSON object a line", file=file, line=number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Verdict(StrEnum):
@@ -75,16 +76,24 @@ class Monitoring:
     to_ms: int | None = None
 
 
+class OpeningBalance(NamedTuple):
+    """What a kit had spent of a limit before its first custody: ms, or a count for a limit on events."""
+
+    limit: str
+    amount: int
+    is_count: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a patient receives. `opening`: balances already spent, by limit id [ms, or a count for events]."""
+    """What a patient receives."""
 
     id: str
     batch: str
     trial: str
     profile: str
     blind_group: str | None = None
-    opening: tuple[tuple[str, int], ...] = ()
+    opening: tuple[OpeningBalance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from coldchain import history, quarantine, stability
 from coldchain.history import EMPTY, NOTHING, Record, Series
-from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
+from coldchain.model import Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.profiles import StabilityProfile, composite
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, ReadingBatch
 from coldchain.registry import KitGroup, Registry
@@ -162,11 +162,14 @@ def rules(registry: Registry, profiles: Mapping[str, StabilityProfile]) -> dict[
         fate = group.fate
         profile = composites[fate.blind_group] if fate.blind_group else profiles[fate.profile or ""]
         chosen[group.id] = profile
-        spendable = [limit.id for limit in profile.limits if stability.can_have_opening(limit)]
-        for limit_id, _ in fate.opening:
-            if limit_id not in spendable:
+        spendable = {limit.id: limit for limit in profile.limits if stability.can_have_opening(limit)}
+        for balance in fate.opening:
+            if balance.limit not in spendable:
                 problem = f"no limit with an opening balance; {profile.name} has {', '.join(spendable)}"
-                raise registry.wrong_kit(group.kits[0], "opening", limit_id, problem)
+                raise registry.wrong_kit(group.kits[0], "opening", balance.limit, problem)
+            if balance.is_count != (spendable[balance.limit].kind is Kind.EVENTS):
+                problem = 'a balance of events is a whole number, any other a duration such as "10h"'
+                raise registry.wrong_kit(group.kits[0], "opening", balance.limit, problem)
     return chosen
 
 
@@ -240,7 +243,7 @@ def _assess(
     state: State, group: KitGroup, places: Mapping[str, Record], silent_until: Mapping[str, int], now_ms: int
 ) -> Assessment:
     profile = state.rules[group.id]
-    route, opening = group.fate.route, dict(group.fate.opening)
+    route, opening = group.fate.route, {balance.limit: balance.amount for balance in group.fate.opening}
     if state.is_live:
         route = history.route_until(route, now_ms)
     if not route:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from coldchain import registry_file
 from coldchain.errors import BadInput
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
 from coldchain.readings import ChannelKey
 from coldchain.registry_file import CustodyRow, KitRow, LoggerRow, MonitoringRow, PlacedRow, PlaceRow, SourceFile
 
@@ -23,7 +23,7 @@ class Fate(NamedTuple):
     route: tuple[CustodySegment, ...]
     profile: str | None
     blind_group: str | None
-    opening: tuple[tuple[str, int], ...]
+    opening: tuple[OpeningBalance, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from coldchain import toml_source
 from coldchain.duration import DurationMs, duration_ms
 from coldchain.errors import BadInput
 from coldchain.instant import InstantMs
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
 
 TABLES = ("logger", "place", "monitoring", "kit", "custody")
 
@@ -28,17 +28,17 @@ class SourceFile(NamedTuple):
     text: str
 
 
-def _opening(value: object) -> tuple[tuple[str, int], ...]:
+def _opening(value: object) -> tuple[OpeningBalance, ...]:
     """Balances by limit id: a duration text for times, a whole number for events."""
     if isinstance(value, str):
         value = json.loads(value) if value.strip() else {}
     if not isinstance(value, dict):
         raise ValueError('opening balances are a table such as { "above-8-accumulated" = "10h" }')
-    balances: dict[str, int] = {}
+    balances = []
     for limit_id, amount in value.items():
         is_count = isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0
-        balances[limit_id] = amount if is_count else duration_ms(amount)
-    return tuple(sorted(balances.items()))
+        balances.append(OpeningBalance(limit_id, amount if is_count else duration_ms(amount), is_count))
+    return tuple(sorted(balances))
 
 
 def _names(value: object) -> object:
@@ -46,7 +46,7 @@ def _names(value: object) -> object:
 
 
 Id = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f]{1,64}$")]
-Opening = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_opening)]
+Opening = Annotated[tuple[OpeningBalance, ...], BeforeValidator(_opening)]
 
 
 class _Row(BaseModel):
@@ -142,13 +142,11 @@ class PlacedRow(NamedTuple):
     table: str
     number: int
     row: AnyRow
+    csv_line: int | None = None
 
     def wrong(self, key: str, value: object, problem: str) -> BadInput:
         """The error for `key` of this row, with file and line."""
-        if self.source.name.endswith(".csv"):
-            line: int | None = self.number + 2
-        else:
-            line = toml_source.locate(self.source.text, (self.table, self.number, key))
+        line = self.csv_line or toml_source.locate(self.source.text, (self.table, self.number, key))
         return BadInput(problem, file=self.source.name, line=line, key=f"{self.table}.{key}", value=value)
 
 
@@ -195,12 +193,12 @@ def _csv_rows(source: SourceFile) -> Iterator[PlacedRow]:
             if "kit" in filled:
                 filled["kits"] = filled.pop("kit")
             try:
-                yield PlacedRow(source, table, number, _ROWS[table].model_validate(filled))
+                yield PlacedRow(source, table, number, _ROWS[table].model_validate(filled), reader.reader.line_num)
             except ValidationError as exc:
                 first = exc.errors()[0]
                 key = ".".join(str(part) for part in first["loc"])
                 value = first["input"] if isinstance(first["input"], str) else None
                 problem = first["msg"].removeprefix("Value error, ")
-                raise BadInput(problem, file=source.name, line=reader.line_num, key=key, value=value) from exc
+                raise BadInput(problem, file=source.name, line=reader.reader.line_num, key=key, value=value) from exc
     except csv.Error as exc:
-        raise BadInput(f"not valid CSV: {exc}", file=source.name, line=reader.line_num) from exc
+        raise BadInput(f"not valid CSV: {exc}", file=source.name, line=reader.reader.line_num) from exc

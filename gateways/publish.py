@@ -69,8 +69,8 @@ class Link:
         with self._changed:
             self._published.add(message.mid)
 
-    def close(self) -> None:
-        """Leave when the broker has acknowledged every message; EnvironmentFailed when it stops doing so.
+    def finish(self) -> None:
+        """Return when the broker has acknowledged every message; EnvironmentFailed when it stops doing so.
 
         The status says so too, since a last will is sent only after a broken connection.
         """
@@ -79,10 +79,11 @@ class Link:
             while waiting := len(self._published - self._acknowledged):
                 if not self._changed.wait(ACKNOWLEDGE_PATIENCE_S):
                     raise EnvironmentFailed("broker", f"{waiting} messages are not acknowledged")
-        self._client.disconnect()
 
     def stop(self) -> None:
-        """End the network thread, whatever the state of the connection."""
+        """Disconnect and end the network thread, whatever the state of the connection."""
+        # Without the disconnect paho's thread would go on for as long as a message is not acknowledged.
+        self._client.disconnect()
         self._client.loop_stop()
 
     def _on_connect(
@@ -123,7 +124,7 @@ def publish_day(
             _sleep_until(started_s + offset_s / speed)
             link.publish(topic, payload)
             readings += sum(map(len, decode(topic, payload, day.end_ms)))
-        link.close()
+        link.finish()
     finally:
         link.stop()
     return f"{gateway}: {len(messages)} messages, {readings} readings published"

@@ -10,7 +10,7 @@ import pytest
 from coldchain import pipeline
 from coldchain.errors import BadInput
 from coldchain.instant import instant_ms, iso
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
 from coldchain.profiles import StabilityProfile, parse_profile
 from coldchain.readings import ChannelKey
 from coldchain.registry import Registry, load_registry, parse_registry
@@ -143,7 +143,12 @@ def test_a_registry_says_what_its_file_says() -> None:
     }
     assert found.kits == {
         "K-1": Kit(
-            "K-1", "B22", "TRIAL-7", "mab-017", "TRIAL-7", (("mab-017:above-8", 36_000_000), ("mab-017:events", 2))
+            "K-1",
+            "B22",
+            "TRIAL-7",
+            "mab-017",
+            "TRIAL-7",
+            (OpeningBalance("mab-017:above-8", 36_000_000), OpeningBalance("mab-017:events", 2, is_count=True)),
         ),
         "NA": Kit("NA", "1e5", "TRIAL-7", "mab-017"),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from coldchain.commands.terminal import VERDICT_STYLE, now_ms, print_json, who
@@ -50,7 +51,7 @@ def events(settings_file: Path, *, as_json: bool) -> None:
     for event in found:
         instants = iso(event.breached_at_ms), iso(event.detected_at_ms)
         supported = "yes" if event.supported else "no"
-        table.add_row(event.kit, event.limit, event.reason, *instants, str(event.revision), supported)
+        table.add_row(escape(event.kit), escape(event.limit), event.reason, *instants, str(event.revision), supported)
     Console().print(table)
 
 

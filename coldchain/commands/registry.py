@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from coldchain import pipeline
@@ -70,8 +71,8 @@ def show(settings_file: Path, *, as_json: bool) -> None:
         return
     console = Console()
     for file in files:
-        console.print(f"{file.name} version {file.version}, loaded {iso(file.loaded_ms)} by {file.who}")
+        console.print(f"{escape(file.name)} version {file.version}, loaded {iso(file.loaded_ms)} by {file.who}")
     table = Table("place", "kind", "loggers", "kits (any time)", box=SIMPLE_HEAD)
     for place in registry.places.values():
-        table.add_row(place.id, place.kind, " ".join(loggers[place.id]), str(kits[place.id]))
+        table.add_row(escape(place.id), escape(place.kind), escape(" ".join(loggers[place.id])), str(kits[place.id]))
     console.print(table)

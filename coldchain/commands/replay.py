@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from coldchain import pipeline
@@ -73,12 +74,12 @@ def _print(answer: dict[str, Any]) -> None:
     for kit in answer["kits"]:
         numbers = ("n/c" if kit[key] is None else f"{kit[key]:.3f}" for key in ("min_c", "max_c", "mkt_c"))
         table.add_row(
-            kit["kit"],
+            escape(kit["kit"]),
             verdict_text(kit["verdict"], kit["known_ms"]),
             "n/c" if kit["as_of_ms"] is None else iso(kit["as_of_ms"]),
             *numbers,
             f"{kit['unknown_ms'] / 3_600_000:.1f} h",
-            "\n".join(events.get(kit["kit"], [])),
+            escape("\n".join(events.get(kit["kit"], []))),
         )
     console = Console()
     console.print(table)

@@ -31,7 +31,7 @@ def limit_row(limit: Limit, finding: LimitFinding, kit: Kit, assessment: Assessm
         "source": limit.source,
         "condition": condition(limit),
         "unit": _UNITS.get(limit.kind, "ms"),
-        "opening": dict(kit.opening).get(limit.id),
+        "opening": {balance.limit: balance.amount for balance in kit.opening}.get(limit.id),
         "used": used,
         "worst_case_used": worst,
         "allowed": allowed,

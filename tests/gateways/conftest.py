@@ -53,11 +53,12 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
 
 
 class Line:
-    """A line to the broker that a test can cut: what was under way on it is lost, both ways."""
+    """A line to the broker that a test can cut, losing what is under way, or mute, so that no answer returns."""
 
     def __init__(self, broker_port: int) -> None:
         self._broker_port = broker_port
         self._whole = True
+        self.is_mute = False
         self._ends: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -87,14 +88,14 @@ class Line:
                 far = socket.create_connection(("127.0.0.1", self._broker_port))
                 self._ends += [near, far]
                 for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
+                    threading.Thread(target=self._carry, args=(source, sink, sink is near), daemon=True).start()
 
-
-def _carry(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(4096):
-            sink.sendall(data)
-    sink.close()
+    def _carry(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                if not (answers and self.is_mute):
+                    sink.sendall(data)
+        sink.close()
 
 
 @pytest.fixture

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
 import cbor2
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from coldchain.errors import RejectedPayload
+from gateways.decoders import decode
 from gateways.decoders.documents import MAX_DEPTH, MAX_PAYLOAD_BYTES, parse
 
 
@@ -148,3 +150,10 @@ def test_every_unambiguous_document_within_the_depth_is_read_as_it_was_written(d
 def _depth(value: object) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
+@settings(max_examples=400)
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: b"\xa1\x66logger" + rest))
+def test_arbitrary_bytes_are_rejected_or_read_but_never_anything_else(payload: bytes) -> None:
+    with contextlib.suppress(RejectedPayload):
+        decode("coldchain/v1/basel/gw-1/lg-1001/readings", payload, 0)

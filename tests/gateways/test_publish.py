@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -122,6 +123,30 @@ def test_what_a_broken_line_swallowed_is_sent_again(
     assert capsys.readouterr().out == "gw-van-1: 7 messages, 162 readings published\n"
     written = [(topic, payload) for _, topic, payload in scenario(1, DEMO_START_MS).messages("gw-van-1")]
     assert set(arrived(heard, "/readings", 7)) == set(written)
+
+
+def test_a_broker_that_acknowledges_nothing_is_one_line_and_exit_code_3(
+    free_port: int,
+    start_broker: StartBroker,
+    listener: Any,
+    line_to: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "ACKNOWLEDGE_PATIENCE_S", 1.0)
+    start_broker(free_port)
+    heard = listener(free_port)
+    line = line_to(free_port)
+    result: list[int] = []
+    gateway = threading.Thread(target=lambda: result.append(run(line.port, "--speed", "2")))
+    gateway.start()
+    arrived(heard, "/readings", 1)
+    line.is_mute = True
+    gateway.join(30)
+    assert result == [3]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(r"broker: \d messages are not acknowledged\n", captured.err)
 
 
 def test_no_broker_is_one_line_and_exit_code_3(

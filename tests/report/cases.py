@@ -101,7 +101,7 @@ class Case:
         return [self._kit(kit, record, problems) for kit in self.kits]
 
     def _kit(self, kit: Kit, record: history.Record | None, problems: tuple[str, ...]) -> ReportKit:
-        found = stability.judge(self.profile, record, dict(kit.opening), problems)
+        found = stability.judge(self.profile, record, {spent.limit: spent.amount for spent in kit.opening}, problems)
         events = tuple(
             QuarantineEvent(f"event-{kit.id}-{limit}", kit.id, limit, reason, at, at + MINUTE, self.profile.name, 3)
             for limit, reason, at in found.breaches

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from coldchain.history import History, Series
-from coldchain.model import Kit, Verdict
+from coldchain.model import Kit, OpeningBalance, Verdict
 from coldchain.readings import ChannelKey
 from coldchain.report import Report, as_json, content_sha256, report_id
 from coldchain.report.content import canonical, history_sha256, place_at
@@ -140,7 +140,7 @@ def test_events_detected_at_different_times_are_separate_rows() -> None:
 
 
 def test_time_per_threshold_has_best_and_worst_case_and_leaves_out_opening_balances() -> None:
-    kit = replace(KITS[0], opening=(("above-8-accumulated", HOUR),))
+    kit = replace(KITS[0], opening=(OpeningBalance("above-8-accumulated", HOUR),))
     (section,) = as_json(Case(kits=(kit,)).report())["sections"]
     above, hot, below = section["thermal"]["thresholds"]
     assert (above["side"], above["bound_c"]) == ("above", 8.0)
@@ -185,12 +185,15 @@ def test_readings_outside_calibration_and_conflicts_are_cautions() -> None:
 
 
 def test_a_reached_early_warning_is_a_caution() -> None:
-    kit = replace(KITS[0], opening=(("above-8-accumulated", 60 * HOUR),))
+    kit = replace(KITS[0], opening=(OpeningBalance("above-8-accumulated", 60 * HOUR),))
     (section,) = as_json(Case(kits=(kit,), custody=CUSTODY[:1]).report())["sections"]
     assert "Limit above-8-accumulated has reached 80 % of what is allowed." in section["decision"]["cautions"]
 
 
 def test_sections_beyond_the_alphabet_have_two_letters() -> None:
-    kits = tuple(Kit(f"K-{n:04}", "B", "T", "mab-017", None, (("above-8-accumulated", n * HOUR),)) for n in range(28))
+    kits = tuple(
+        Kit(f"K-{n:04}", "B", "T", "mab-017", None, (OpeningBalance("above-8-accumulated", n * HOUR),))
+        for n in range(28)
+    )
     names = [section["name"] for section in as_json(Case(kits=kits, custody=CUSTODY[:1]).report())["sections"]]
     assert names[:2] + names[-3:] == ["A", "B", "Z", "AA", "AB"]

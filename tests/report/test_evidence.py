@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from coldchain.history import Series
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.report import LoggerEvidence, readings_sha256
 from report.cases import CUSTODY, HOUR, LOGGERS, MINUTE, MONITORING, T0, Case
@@ -94,13 +94,13 @@ def test_kits_with_equal_assessment_and_route_share_a_section() -> None:
 
 
 def test_kits_with_other_route_or_opening_balance_have_their_own_section() -> None:
-    opened = replace(kits("K-5")[0], opening=(("above-8-accumulated", HOUR),))
+    opened = replace(kits("K-5")[0], opening=(OpeningBalance("above-8-accumulated", HOUR),))
     rows = Case(kits=(*kits("K-1"), opened)).report_kits() + Case(kits=kits("K-3"), custody=CUSTODY[:1]).report_kits()
     assert [section.kit_ids for section in Case().report(rows).sections] == [("K-1",), ("K-3",), ("K-5",)]
 
 
 def test_a_balance_of_nothing_is_not_the_same_as_no_stated_balance() -> None:
-    stated = replace(kits("K-2")[0], opening=(("above-8-accumulated", 0),))
+    stated = replace(kits("K-2")[0], opening=(OpeningBalance("above-8-accumulated", 0),))
     assert len(Case(kits=(*kits("K-1"), stated)).report().sections) == 2
 
 

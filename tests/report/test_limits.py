@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coldchain.history import Series
-from coldchain.model import Kind, Kit, Severity
+from coldchain.model import Kind, Kit, OpeningBalance, Severity
 from coldchain.profiles import Limit
 from coldchain.readings import ChannelKey
 from coldchain.report import as_json
@@ -84,14 +84,14 @@ def test_without_custody_no_limit_is_computable() -> None:
 
 
 def test_an_opening_balance_is_shown_and_counted() -> None:
-    kit = Kit("K-1", "B", "T", "mab-017", None, (("above-8-accumulated", 50 * HOUR),))
+    kit = Kit("K-1", "B", "T", "mab-017", None, (OpeningBalance("above-8-accumulated", 50 * HOUR),))
     opened = row("above-8-accumulated", Case(kits=(kit,)))
     assert opened["opening"] == 50 * HOUR
     assert opened["used"] == row("above-8-accumulated")["used"] + 50 * HOUR
 
 
 def test_an_opening_balance_beyond_the_limit_is_exceeded_even_without_custody() -> None:
-    kit = Kit("K-1", "B", "T", "mab-017", None, (("above-8-accumulated", 73 * HOUR),))
+    kit = Kit("K-1", "B", "T", "mab-017", None, (OpeningBalance("above-8-accumulated", 73 * HOUR),))
     assert row("above-8-accumulated", Case(kits=(kit,), custody=()))["state"] == "exceeded"
 
 
