@@ -246,11 +246,24 @@ def test_extremes_of_temperature_and_activation_energy_stay_finite(energy: float
     assert exposure.mkt(history, energy) == pytest.approx(expected_c, abs=1e-6)
 
 
+def test_a_limit_far_above_everything_measured_is_not_exceeded() -> None:
+    found = trailing(lasting((100, -190_000)), 100, window_ms=100, max_mc=1_000_000, energy=250e3)
+    assert found.breached_at_ms is None
+
+
+def test_at_absolute_zero_nothing_moves_and_nothing_stops() -> None:
+    # half of the time at 5 degC alone: 10 000 / (10 000 / 278.15 + ln 2) kelvin
+    half = 10_000 / (10_000 / 278.15 + math.log(2)) - 273.15
+    assert exposure.mkt(lasting((10, 5000), (10, -273_150)), ENERGY) == pytest.approx(half, abs=1e-9)
+    assert exposure.mkt(lasting((10, -273_150)), ENERGY) is None
+    assert trailing(lasting((10, -273_150), (10, 9000)), 10, 20, window_ms=10).breached_at_ms == 20
+
+
 def test_excursions_of_both_sides_stand_in_the_order_of_their_starts() -> None:
-    history = lasting((10, 9000), (10, 1000), (10, None), (10, 5000), (10, 500))
+    history = lasting((10, 1000), (10, 9000), (10, None), (10, 5000), (10, 500))
     assert exposure.excursions(history, 2000, 8000) == (
-        Excursion("above", 8000, 0, 10, 10, 9000),
-        Excursion("below", 2000, 10, 20, 10, 1000),
+        Excursion("below", 2000, 0, 10, 10, 1000),
+        Excursion("above", 8000, 10, 20, 10, 9000),
         Excursion("below", 2000, 40, None, 10, 500),
     )
     assert [run.side for run in exposure.excursions(history, None, 8000)] == ["above"]
@@ -275,28 +288,30 @@ def test_never_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("temperature_c", "duration", "energy"),
+    ("temperature_c", "duration", "energy", "problem"),
     [
-        ([], None, ENERGY),
-        ([math.nan], None, ENERGY),
-        ([5.0, math.inf], None, ENERGY),
-        ([-273.15], None, ENERGY),
-        ([-300.0], None, ENERGY),
-        ([[5.0, 6.0]], None, ENERGY),
-        ([5.0, 6.0], [1.0], ENERGY),
-        ([5.0], [0.0], ENERGY),
-        ([5.0, 6.0], [2.0, -1.0], ENERGY),
-        ([5.0], [math.nan], ENERGY),
-        ([5.0], [math.inf], ENERGY),
-        ([5.0], None, 0.0),
-        ([5.0], None, -1.0),
-        ([5.0], None, math.nan),
-        ([5.0], None, math.inf),
-        (["warm"], None, ENERGY),
+        ([], None, ENERGY, "at least one"),
+        ([[5.0, 6.0]], None, ENERGY, "one duration per temperature"),
+        ([5.0, 6.0], [1.0], ENERGY, "one duration per temperature"),
+        ([math.nan], None, ENERGY, "finite and above absolute zero"),
+        ([5.0, math.inf], None, ENERGY, "finite and above absolute zero"),
+        ([-273.15], None, ENERGY, "finite and above absolute zero"),
+        ([-300.0], None, ENERGY, "finite and above absolute zero"),
+        ([5.0], [0.0], ENERGY, "durations must be"),
+        ([5.0, 6.0], [2.0, -1.0], ENERGY, "durations must be"),
+        ([5.0], [math.nan], ENERGY, "durations must be"),
+        ([5.0], [math.inf], ENERGY, "durations must be"),
+        ([5.0], None, 0.0, "activation energy must be positive"),
+        ([5.0], None, -1.0, "activation energy must be positive"),
+        ([5.0], None, math.nan, "activation energy must be positive"),
+        ([5.0], None, math.inf, "activation energy must be positive"),
+        (["warm"], None, ENERGY, "could not convert"),
     ],
 )
-def test_input_without_a_mean_kinetic_temperature_is_refused(temperature_c: Any, duration: Any, energy: float) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+def test_input_without_a_mean_kinetic_temperature_is_refused(
+    temperature_c: Any, duration: Any, energy: float, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
         mean_kinetic_temperature(temperature_c, duration, activation_energy_j_mol=energy)
 
 

@@ -119,6 +119,25 @@ def test_merging_tells_which_readings_are_new_in_the_order_they_came() -> None:
     assert before.at_ms.tolist() == [100, 105]
 
 
+@pytest.mark.parametrize(
+    "readings",
+    [
+        ((105, 5000), (106, 5000)),  # follows the series
+        ((100, 4000), (105, 5000)),  # begins with its last instant
+        ((106, 5000), (105, 5000)),  # follows, out of order
+        ((105, 5000), (105, 4000), (106, 1)),  # follows, with a conflict inside
+        ((105, 5000), (105, 5000)),  # follows, doubled
+        ((1, 5000), (105, 5000)),
+    ],
+)
+def test_readings_that_follow_a_series_end_in_the_same_order_as_any_others(readings: tuple[Reading, ...]) -> None:
+    known = ((95, 5000), (100, 5000))
+    merged, fresh = history.merge(series(*known), *arrays(readings))
+    found = list(zip(merged.at_ms.tolist(), merged.temperature_mc.tolist(), strict=True))
+    assert found == sorted({*known, *readings})
+    assert fresh.sum() == len(found) - len(known)
+
+
 def test_merging_nothing_changes_nothing() -> None:
     before = series((100, 5000))
     merged, fresh = history.merge(before, *arrays(()))
@@ -232,6 +251,29 @@ def test_a_logger_that_watches_a_place_twice_counts_its_readings_and_conflicts_o
     assert found.conflicts == (Conflict("lg", "1", 105),)
 
 
+@pytest.mark.parametrize(
+    ("now_ms", "expected"),
+    [
+        (10, [("depot", 10, None)]),  # before the first has begun it stands alone
+        (49, [("depot", 10, None)]),  # an end that is planned has not come
+        (50, [("depot", 10, 50)]),
+        (51, [("depot", 10, 50)]),  # under way: what comes next is planned
+        (61, [("depot", 10, 50), ("site", 60, None)]),
+        (90, [("depot", 10, 50), ("site", 60, 90)]),
+        (99, [("depot", 10, 50), ("site", 60, 90)]),
+    ],
+)
+def test_what_is_planned_for_later_is_no_part_of_a_live_route(
+    now_ms: int, expected: list[tuple[str, int, int | None]]
+) -> None:
+    route = (CustodySegment("depot", 10, 50), CustodySegment("site", 60, 90))
+    assert history.route_until(route, now_ms) == tuple(CustodySegment(*stay) for stay in expected)
+
+
+def test_a_kit_without_custody_has_no_route_at_any_time() -> None:
+    assert history.route_until((), 50) == ()
+
+
 OPEN_STAY = (CustodySegment("room", 50),)
 CLOSED_STAY = (CustodySegment("depot", 10, 50), CustodySegment("room", 50, 90))
 
@@ -246,6 +288,7 @@ CLOSED_STAY = (CustodySegment("depot", 10, 50), CustodySegment("room", 50, 90))
         (OPEN_STAY, 40, None, None, 50),  # known before the kit came
         (OPEN_STAY, 70, None, 85, 85),  # silence advances it
         (OPEN_STAY, 70, None, 60, 70),
+        (OPEN_STAY, 40, None, 45, 50),  # silent before the kit came
         (OPEN_STAY, 70, 60, None, 60),  # given: cuts
         (OPEN_STAY, 70, 999, None, 999),  # given: extends an open end
         (OPEN_STAY, 70, 60, 999, 60),

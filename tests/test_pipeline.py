@@ -77,8 +77,8 @@ def profiles(text: str = RULES) -> dict[str, StabilityProfile]:
     return {"mab-017": parse_profile(text, "mab-017.toml")}
 
 
-def begun(*batches: ReadingBatch, registered: Registry | None = None, **more: Any) -> State:
-    state, found = pipeline.start(registered or registry(), profiles(), batches, now_ms=minute(0), **more)
+def begun(*batches: ReadingBatch, registered: Registry | None = None, now: float = 0, **more: Any) -> State:
+    state, found = pipeline.start(registered or registry(), profiles(), batches, now_ms=minute(now), **more)
     pipeline.adopt(state, found)
     return state
 
@@ -273,6 +273,43 @@ def test_a_closed_route_and_a_fixed_instant_do_not_hear_silence() -> None:
     fixed = begun(every_five("lg-a", 0, 60, 5000), as_of_ms=minute(30))
     hush(fixed, 9999)
     assert (of(fixed, "K-1").as_of_ms, of(fixed, "K-1").known_ms) == (minute(30), 30 * MINUTE_MS)
+
+
+def test_a_hand_over_that_is_only_planned_is_no_missing_data_of_a_live_kit() -> None:
+    live = begun(every_five("lg-a", 0, 20, 5000), now=21, is_live=True)
+    assert (of(live, "K-3").as_of_ms, of(live, "K-3").unknown_ms) == (minute(20), 0)
+    feed(live, batch("lg-a", (25, 5000)), now=26)
+    assert of(live, "K-3").as_of_ms == minute(25)
+    # a replay judges the whole route: forty minutes of it without data
+    assert of(begun(every_five("lg-a", 0, 20, 5000)), "K-3").unknown_ms == 40 * MINUTE_MS
+
+
+def test_once_a_planned_hand_over_has_come_the_new_place_must_speak() -> None:
+    state = begun(every_five("lg-a", 0, 60, 5000), now=60, is_live=True)
+    hush(state, 61)
+    found = of(state, "K-3")
+    assert (found.as_of_ms, found.known_ms, found.unknown_ms) == (minute(61), 60 * MINUTE_MS, MINUTE_MS)
+    feed(state, batch("lg-b", (62, 5000)), now=62)
+    assert (of(state, "K-3").as_of_ms, of(state, "K-3").unknown_ms) == (minute(62), 0)
+
+
+def test_custody_that_ends_has_a_known_end_from_then_on() -> None:
+    until_two = '"box", from = 2026-03-01T01:00:00Z, to = 2026-03-01T02:00:00Z }'
+    closed = registry(REGISTRY.replace('"box", from = 2026-03-01T01:00:00Z }', until_two))
+    readings = [every_five("lg-a", 0, 60, 5000), every_five("lg-b", 65, 115, 5000)]
+    state = begun(*readings, registered=closed, now=116, is_live=True)
+    assert of(state, "K-3").as_of_ms == minute(115)
+    (ended,) = [a for a in hush(state, 121).assessments.values() if a.as_of_ms == minute(120)]
+    assert (ended, ended.unknown_ms) == (of(state, "K-3"), 5 * MINUTE_MS)
+    later = hush(state, 300)
+    assert ("K-3",) not in [state.registry.groups[group].kits for group in later.assessments]
+
+
+def test_a_live_restart_hears_the_silence_of_the_time_it_was_down() -> None:
+    state = begun(every_five("lg-a", 0, 20, 5000), now=51, is_live=True)
+    assert of(state, "K-1").as_of_ms == minute(51)
+    raised = event(state, "K-1", "unknown")
+    assert (raised.breached_at_ms, raised.detected_at_ms) == (minute(50), minute(51))
 
 
 def test_late_data_after_silence_take_the_unknown_time_back_but_not_the_event() -> None:

@@ -188,13 +188,14 @@ def _events_shown(port: int) -> Iterator[None]:
         event = orjson.loads(message.payload)
         cause = event["place"], event["breached_at_ms"], event["supported"]
         is_news = event["revision"] == 1 or not event["supported"]
-        if is_news and cause not in shown:
-            shown.add(cause)
-            what = "[red]quarantine[/]       " if event["supported"] else "[yellow]no longer supported[/]"
-            at = iso(event["breached_at_ms"])
-            console.print(
-                f"{iso(event['detected_at_ms'])}  {what}  {event['kit']} and others, {event['place']} at {at}"
-            )
+        if not is_news or cause in shown:
+            return
+        shown.add(cause)
+        since, noticed = (iso(event[key])[11:16] for key in ("breached_at_ms", "detected_at_ms"))
+        what = (
+            f"[red]on hold[/]    noticed {noticed}" if event["supported"] else "[yellow]late data[/]  hold unsupported"
+        )
+        console.print(f"{what:<40} {event['place']} since {since}: {event['kit']} and others")
 
     def subscribe(
         client: Client, _data: Any, _flags: ConnectFlags, _code: ReasonCode, _more: Properties | None
