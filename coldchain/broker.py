@@ -53,12 +53,17 @@ class Broker:
         self._refusal = ""
         self._published: dict[int, int] = {}
         self._pause_s, self._retry_at = 1.0, 0.0
+        self._speaks_5 = mqtt.protocol == "5"
         self._client = self._new_client()
 
     def _new_client(self) -> Client:
         mqtt = self._mqtt
         client = Client(
-            CallbackAPIVersion.VERSION2, mqtt.client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            mqtt.client_id,
+            clean_session=None if self._speaks_5 else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._speaks_5 else MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(mqtt.max_inflight)
@@ -84,13 +89,16 @@ class Broker:
     def connect(self) -> None:
         """Connect and subscribe for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
-        properties.ReceiveMaximum = self._mqtt.max_inflight
         try:
-            self._client.connect(
-                self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
-            )
+            if self._speaks_5:
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+                properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
+                properties.ReceiveMaximum = self._mqtt.max_inflight
+                self._client.connect(
+                    self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
+                )
+            else:
+                self._client.connect(self._mqtt.host, self._mqtt.port, KEEPALIVE_S)
         except OSError as exc:
             raise EnvironmentFailed(where, f"cannot be reached: {exc}") from exc
         answer_until = time.monotonic() + ANSWER_WITHIN_S
@@ -156,9 +164,12 @@ class Broker:
             log.error("broker refuses the connection", reason=str(reason))
             return
         self._is_linked, self._pause_s, self._has_session = True, 1.0, flags.session_present
-        # A retained reading is old news: it is asked for once, so that it is seen, kept and refused.
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        client.subscribe([(topic, options) for topic in self._mqtt.topics])
+        if self._speaks_5:
+            # A retained reading is old news: it is asked for once, so that it is seen, kept and refused.
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe([(topic, options) for topic in self._mqtt.topics])
+        else:
+            client.subscribe([(topic, 1) for topic in self._mqtt.topics])
 
     def _on_subscribe(
         self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None

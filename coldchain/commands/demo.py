@@ -53,7 +53,8 @@ PROCESSES_START_WITHIN_S = 3.0
 SETTINGS = """\
 [mqtt]
 host = "127.0.0.1"
-port = {mqtt_port}
+port = {broker.port}
+protocol = "{broker.protocol}"
 [ledger]
 path = "coldchain.db"
 [rules]
@@ -72,21 +73,21 @@ starttls = false
 console = Console()
 
 
-def run(out: Path, *, seed: int, kill: bool) -> None:
+def run(out: Path, *, seed: int, kill: bool, embedded: bool) -> None:
     """Run the day in `out`, which is made anew; EnvironmentFailed if a part does not do its work."""
     day = scenario(seed, DEMO_START_MS)
     _empty(out)
     with ExitStack() as stack:
-        port, broker = start_broker(stack, out)
+        broker = start_broker(stack, out, embedded=embedded)
         smtp_port = free_port()
         stack.enter_context(_process("mail", out, _mail_server(out, smtp_port)))
         settings_file = out / "settings.toml"
-        settings_file.write_text(SETTINGS.format(mqtt_port=port, smtp_port=smtp_port, rules=RULES.as_posix()))
+        settings_file.write_text(SETTINGS.format(broker=broker, smtp_port=smtp_port, rules=RULES.as_posix()))
         registry_file = out / "registry.toml"
         registry_file.write_text(registry_toml(day))
         registry_command.load([registry_file], settings_file)
-        console.rule(f"{iso(day.start_ms)[:10]}, a day in twenty seconds, {broker}")
-        stack.enter_context(_events_shown(port))
+        console.rule(f"{iso(day.start_ms)[:10]}, a day in twenty seconds, on {broker.name}")
+        stack.enter_context(_events_shown(broker.port))
         service = Service(out, settings_file)
         stack.callback(service.stop)
         # A broker keeps messages for subscribers it knows: before its first connection the service is not one.
@@ -94,7 +95,8 @@ def run(out: Path, *, seed: int, kill: bool) -> None:
         began_s = time.time() + PROCESSES_START_WITHIN_S
         (out / "began").write_text(str(began_s))
         gateways = [
-            stack.enter_context(_process(name, out, _gateway(name, port, seed, began_s))) for name in day.gateways
+            stack.enter_context(_process(name, out, _gateway(name, broker.port, seed, began_s)))
+            for name in day.gateways
         ]
         if kill:
             _wait(lambda: False, gateways, service, at_most_s=KILL_AFTER_S)

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from coldchain.errors import EnvironmentFailed
 
@@ -44,19 +45,28 @@ def free_port() -> int:
         return port
 
 
-def start_broker(stack: ExitStack, out: Path) -> tuple[int, str]:
-    """Start a broker that ends with `stack`; its port and what it is."""
+class PrivateBroker(NamedTuple):
+    """A broker that runs: where, what it is, and the version of MQTT it speaks."""
+
+    port: int
+    name: str
+    protocol: str
+
+
+def start_broker(stack: ExitStack, out: Path, *, embedded: bool) -> PrivateBroker:
+    """Start a broker that ends with `stack`: the embedded one if told so or if there is no Mosquitto."""
     port = free_port()
     # Debian puts mosquitto where only root looks
     mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-    if mosquitto:
+    if mosquitto and not embedded:
         conf = out / "mosquitto.conf"
         conf.write_text(MOSQUITTO_CONF.format(port=port, folder=out.resolve()))
-        command, name = [mosquitto, "-c", str(conf)], "on a private Mosquitto"
+        command, name, protocol = [mosquitto, "-c", str(conf)], "a private Mosquitto", "5"
     else:
         conf = out / "embedded-broker.yaml"
         conf.write_text(EMBEDDED_CONF.format(port=port))
-        command, name = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(conf)], "on the embedded broker"
+        command = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(conf)]
+        name, protocol = "the embedded broker", "3.1.1"
     with (out / "broker.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     stack.callback(process.wait, 10)
@@ -65,6 +75,6 @@ def start_broker(stack: ExitStack, out: Path) -> tuple[int, str]:
     while process.poll() is None and time.monotonic() < give_up_s:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return port, name
+                return PrivateBroker(port, name, protocol)
         time.sleep(0.05)
     raise EnvironmentFailed("broker", f"did not start; see {out / 'broker.log'}")

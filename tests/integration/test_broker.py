@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -26,8 +27,8 @@ def lasting(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.stop()
 
 
-def connected(mosquitto: Mosquitto, max_inflight: int = 1000) -> Broker:
-    broker = Broker(Mqtt(port=mosquitto.port, max_inflight=max_inflight), lambda: NOW_MS)
+def connected(mosquitto: Mosquitto, max_inflight: int = 1000, protocol: Literal["5", "3.1.1"] = "5") -> Broker:
+    broker = Broker(Mqtt(port=mosquitto.port, max_inflight=max_inflight, protocol=protocol), lambda: NOW_MS)
     broker.connect()
     return broker
 
@@ -39,8 +40,11 @@ def turn_until_arrived(broker: Broker, count: int) -> None:
     assert len(broker.arrived) >= count
 
 
-def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(lasting: Mosquitto) -> None:
-    broker = connected(lasting)
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(
+    lasting: Mosquitto, protocol: Literal["5", "3.1.1"]
+) -> None:
+    broker = connected(lasting, protocol=protocol)
     publish(lasting.port, *[(topic(), payload(minute, 5000)) for minute in range(3)])
     turn_until_arrived(broker, 3)
     broker.acknowledge(1)
@@ -56,7 +60,7 @@ def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(lasting: Mo
     assert [bytes(each.message.payload) for each in broker.arrived] == [payload(1, 5000), payload(2, 5000)]
     broker.acknowledge(2)
     broker.close()
-    again = connected(lasting)
+    again = connected(lasting, protocol=protocol)
     again.turn(0.3)
     assert again.arrived == []
     again.close()
