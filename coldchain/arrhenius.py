@@ -88,43 +88,6 @@ def arrhenius_sum(start: int, end: _Times, hot: _Temperatures, a: float, hottest
 
 
 @njit(
-    "void(int64, int64[::1], int32[::1], float64, float64, int64, int64[::1], int32[::1], int64[:, ::1])",
-    cache=True,
-    nogil=True,
-)
-def _advance(
-    upto: int,
-    end: _Times,
-    hot: _Temperatures,
-    a: float,
-    hottest_k: float,
-    sign: int,
-    cursor: _Times,
-    memo_of: _Temperatures,
-    memo: _Limbs,
-) -> None:
-    """Move a cursor (segment, instant, known ms, limb sums) on to `upto`.
-
-    `sign` is +1 or -1: the head of a window adds what it passes, the tail takes it away.
-    """
-    while cursor[1] < upto and cursor[0] < len(end):
-        i = cursor[0]
-        stop = min(end[i], upto)
-        if hot[i] != UNKNOWN:
-            duration = stop - cursor[1]
-            cursor[2] += sign * duration
-            slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
-            if memo_of[slot] != hot[i]:
-                memo_of[slot] = hot[i]
-                arrhenius_limbs(hot[i], a, hottest_k, memo[slot])
-            for k in range(LIMBS):
-                cursor[3 + k] += sign * memo[slot, k] * duration
-        cursor[1] = stop
-        if stop == end[i]:
-            cursor[0] += 1
-
-
-@njit(
     "Tuple((float64, int64, int64))(int64, int64[::1], int32[::1], int64[::1], int64, int64, float64, float64, int64)",
     cache=True,
     nogil=True,
@@ -148,29 +111,45 @@ def trailing_weight(
     """
     memo_of = np.full(_SLOTS, UNKNOWN, np.int32)
     memo = np.empty((_SLOTS, LIMBS), np.int64)
-    head = np.zeros(3 + LIMBS, np.int64)
-    tail = np.zeros(3 + LIMBS, np.int64)
-    head[1] = tail[1] = start
     allowed = np.empty(LIMBS, np.int64)
     arrhenius_limbs(limit, a, hottest_k, allowed)
+    suspicious = mean_weight(allowed, 1) * (1.0 - 1e-9)  # float64 errs by far less: only from here on limbs decide
     excess = np.empty(LIMBS, np.int64)
-    sums = np.empty(LIMBS, np.int64)
+    sums = np.zeros(LIMBS, np.int64)
+    known = 0
+    segment = np.zeros(2, np.int64)  # where head and tail of the window stand: the head adds, the tail takes away
+    reached = np.full(2, start, np.int64)
     peak = 0.0
     eligible = 0
     exceeded_at = NEVER
-    for i in range(len(at)):
-        if at[i] - window < start:
+    for t in at:
+        if t - window < start:
             continue
-        _advance(at[i], end, hot, a, hottest_k, 1, head, memo_of, memo)
-        _advance(at[i] - window, end, hot, a, hottest_k, -1, tail, memo_of, memo)
-        known = head[2] + tail[2]
+        for side in range(2):
+            upto = t - side * window
+            while reached[side] < upto and segment[side] < len(end):
+                i = segment[side]
+                stop = min(end[i], upto)
+                if hot[i] != UNKNOWN:
+                    slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
+                    if memo_of[slot] != hot[i]:
+                        memo_of[slot] = hot[i]
+                        arrhenius_limbs(hot[i], a, hottest_k, memo[slot])
+                    duration = (stop - reached[side]) * (1 - 2 * side)
+                    known += duration
+                    for k in range(LIMBS):
+                        sums[k] += memo[slot, k] * duration
+                reached[side] = stop
+                if stop == end[i]:
+                    segment[side] += 1
         if known < known_at_least:
             continue
         eligible += 1
-        for k in range(LIMBS):
-            sums[k] = head[3 + k] + tail[3 + k]
-            excess[k] = sums[k] - allowed[k] * known
-        peak = max(peak, mean_weight(sums, known))
-        if exceeded_at == NEVER and limb_sign(excess) > 0:
-            exceeded_at = at[i]
+        weight = mean_weight(sums, known)
+        peak = max(peak, weight)
+        if exceeded_at == NEVER and weight > suspicious:
+            for k in range(LIMBS):
+                excess[k] = sums[k] - allowed[k] * known
+            if limb_sign(excess) > 0:
+                exceeded_at = t
     return peak, eligible, exceeded_at
