@@ -77,7 +77,7 @@ def arrhenius_sum(start: int, end: _Times, hot: _Temperatures, a: float, hottest
         if hot[i] != UNKNOWN:
             duration = end[i] - previous
             known += duration
-            slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
+            slot = (int(hot[i]) * _SPREAD >> 16) & (_SLOTS - 1)
             if memo_of[slot] != hot[i]:
                 memo_of[slot] = hot[i]
                 arrhenius_limbs(hot[i], a, hottest_k, memo[slot])
@@ -131,7 +131,7 @@ def trailing_weight(
                 i = segment[side]
                 stop = min(end[i], upto)
                 if hot[i] != UNKNOWN:
-                    slot = (hot[i] * _SPREAD >> 16) & (_SLOTS - 1)
+                    slot = (int(hot[i]) * _SPREAD >> 16) & (_SLOTS - 1)
                     if memo_of[slot] != hot[i]:
                         memo_of[slot] = hot[i]
                         arrhenius_limbs(hot[i], a, hottest_k, memo[slot])

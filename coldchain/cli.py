@@ -45,6 +45,7 @@ def replay(
     rules: Annotated[Path, typer.Option(help="Folder of stability profiles.")],
     logger: Annotated[str | None, typer.Option(help="The registry's id of the logger of the logger files.")] = None,
     zone: Zone = None,
+    mappings: Annotated[Path | None, typer.Option(help="Folder of own mapping profiles for gateways.")] = None,
     as_of: AsOf = None,
     stream: Annotated[bool, typer.Option("--stream", help="Feed line by line through the streaming step.")] = False,
     as_json: AsJson = False,
@@ -52,21 +53,52 @@ def replay(
     """Recompute everything from message logs and logger files, without a broker."""
     from coldchain.commands import replay as command
 
-    command.run(inputs, registry, rules, logger=logger, zone=zone, as_of=as_of, stream=stream, as_json=as_json)
+    command.run(
+        inputs,
+        registry,
+        rules,
+        logger=logger,
+        zone=zone,
+        mappings=mappings,
+        as_of=as_of,
+        stream=stream,
+        as_json=as_json,
+    )
 
 
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="A logger's file, as it came from the device.")],
-    logger: Annotated[str, typer.Option(help="The registry's id of the logger.")],
-    settings: SettingsFile,
+    logger: Annotated[str | None, typer.Option(help="The registry's id of the logger.")] = None,
+    settings: Annotated[Path | None, typer.Option("--settings", help="Settings file (TOML).")] = None,
     zone: Zone = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    mapping: Annotated[Path | None, typer.Option("--map", help="Saved mapping of this kind of file (TOML).")] = None,
+    make_map: Annotated[
+        Path | None, typer.Option("--make-map", help="Make a mapping by asking, and save it as this file.")
+    ] = None,
+    date_order: Annotated[
+        str | None, typer.Option("--date-order", help="dmy, mdy or ymd, where the file's dates are ambiguous.")
+    ] = None,
+    repeats_in_order: Annotated[
+        bool,
+        typer.Option("--repeated-hour-in-order", help="Rows are in order of time where an hour occurs twice."),
+    ] = False,
 ) -> None:
     """Put a logger file into the ledger, after a preview."""
     from coldchain.commands import import_file as command
 
-    command.run(file, logger, zone, settings, yes=yes)
+    command.run(
+        file,
+        logger,
+        zone,
+        settings,
+        yes=yes,
+        map_file=mapping,
+        make_map=make_map,
+        date_order=date_order,
+        repeats_in_order=repeats_in_order,
+    )
 
 
 @registry_app.command("load")
@@ -88,11 +120,75 @@ def registry_show(settings: SettingsFile, as_json: AsJson = False) -> None:
 
 
 @rules_app.command("check")
-def rules_check(folder: Annotated[Path, typer.Argument(help="Folder of stability profiles.")]) -> None:
-    """Validate every stability profile of a folder."""
+def rules_check(
+    folder: Annotated[Path, typer.Argument(help="Folder of stability profiles.")], as_json: AsJson = False
+) -> None:
+    """Validate every stability profile of a folder; exit code 1 for limits that can never bind."""
     from coldchain.commands import rules as command
 
-    command.check(folder)
+    raise typer.Exit(command.check(folder, as_json=as_json))
+
+
+@rules_app.command("diff")
+def rules_diff(
+    before: Annotated[Path, typer.Argument(help="A profile file or a folder.")],
+    after: Annotated[Path, typer.Argument(help="A profile file or a folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what changes between two versions of a profile, and whether it is stricter."""
+    from coldchain.commands import rules as command
+
+    command.diff(before, after, as_json=as_json)
+
+
+@rules_app.command("impact")
+def rules_impact(
+    new: Annotated[Path, typer.Argument(help="The proposed profile file, or a folder of them.")],
+    inputs: Annotated[list[Path] | None, typer.Argument(help="Message logs, instead of the ledger.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file (TOML): replay its ledger.")] = None,
+    registry: Annotated[list[Path] | None, typer.Option(help="With message logs: registry file, repeatable.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="With message logs: folder of the present profiles [default: rules].")
+    ] = None,
+    profile_version: Annotated[
+        list[str] | None, typer.Option(help="NAME=N: compare with this version, not the newest.")
+    ] = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """List which past kits would change verdict under new rules, and by which limits."""
+    from coldchain.commands import rules_impact as command
+
+    command.run(
+        new,
+        inputs or [],
+        settings_file=settings,
+        registry=registry or [],
+        rules=rules,
+        chosen=profile_version or [],
+        as_of=as_of,
+        as_json=as_json,
+    )
+
+
+@rules_app.command("select")
+def rules_select(
+    folder: Annotated[Path, typer.Argument(help="Folder of stability profiles.")],
+    profile_version: Annotated[list[str], typer.Argument(help="NAME=N: the version of a profile, repeatable.")],
+    out: Annotated[Path, typer.Option(help="New folder, to be given to replay as --rules.")],
+) -> None:
+    """Copy the profiles as they judged when those versions were in force, to reproduce an old verdict."""
+    from coldchain.commands import rules as command
+
+    command.select(folder, profile_version, out)
+
+
+@rules_app.command("schema")
+def rules_schema() -> None:
+    """Print the JSON Schema of a profile file."""
+    from coldchain.commands import rules as command
+
+    command.schema()
 
 
 @app.command()
@@ -160,11 +256,14 @@ def demo(
     kill: Annotated[
         bool, typer.Option("--kill", help="Kill the service in mid-day to see that nothing is lost.")
     ] = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="The embedded broker even if there is Mosquitto.")
+    ] = False,
 ) -> None:
     """Run a scripted clinical-supply day over real MQTT, and write one report."""
     from coldchain.commands import demo as command
 
-    command.run(out, seed=seed, kill=kill)
+    command.run(out, seed=seed, kill=kill, embedded=embedded)
 
 
 def main() -> None:

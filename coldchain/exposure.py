@@ -212,7 +212,7 @@ def mean_kinetic_temperature(
         raise ValueError(f"activation energy must be positive, got {activation_energy_j_mol}")
     a = activation_energy_j_mol / GAS_CONSTANT_J_MOL_K
     t_k = t_c[weight > 0] + ZERO_CELSIUS_K
-    weight = weight[weight > 0]
+    weight = weight[weight > 0] / weight.max()
     hottest_k = float(t_k.max())
     relative = np.exp(a / hottest_k - a / t_k)
     mean = math.fsum(weight * relative) / math.fsum(weight)

@@ -218,6 +218,11 @@ def route_until(route: Sequence[CustodySegment], now_ms: int) -> tuple[CustodySe
     )
 
 
+def last_segment(route: Sequence[CustodySegment]) -> CustodySegment:
+    """The custody that ends last; an open one has not ended, even where another began after it."""
+    return max(route, key=lambda segment: (_end_ms(segment), segment.from_ms, segment.place))
+
+
 def evaluation_instant(
     route: Sequence[CustodySegment], places: Mapping[str, Record], as_of_ms: int | None, silent_until_ms: int | None
 ) -> int:
@@ -225,7 +230,7 @@ def evaluation_instant(
 
     `silent_until_ms`: live, missing readings have become unknown time up to here.
     """
-    last = route[-1]
+    last = last_segment(route)
     if as_of_ms is not None:
         return max(route[0].from_ms, min(as_of_ms, _end_ms(last)))
     if last.to_ms is not None:

@@ -11,7 +11,7 @@ from coldchain import message_log
 from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
 from coldchain.readings import ReadingBatch
-from gateways.decoders import decode
+from gateways.decoders import Decoder, decoder
 from gateways.files import read_logger_file
 
 
@@ -25,7 +25,12 @@ class Inputs:
 
 
 def read(
-    paths: Iterable[Path], *, logger: str | None, zone: ZoneInfo | None, on_message: Callable[[], None] = lambda: None
+    paths: Iterable[Path],
+    *,
+    logger: str | None,
+    zone: ZoneInfo | None,
+    mappings: Path | None = None,
+    on_message: Callable[[], None] = lambda: None,
 ) -> Inputs:
     """Every message and logger file; BadInput names file and line. `on_message` is called after each message.
 
@@ -33,14 +38,16 @@ def read(
     ----------
     logger : the registry's id of the logger of the logger files among `paths`
     zone : their time zone where they declare none
+    mappings : a folder of mapping profiles beside the built-in ones
     """
     found = Inputs()
+    reader = decoder(mappings)
     for path in paths:
         if path.suffix == ".ndjson":
             for message in message_log.read(path):
                 found.messages += 1
                 try:
-                    found.batches.extend(decoded(message))
+                    found.batches.extend(decoded(message, reader))
                 except RejectedPayload:
                     found.rejected += 1
                 on_message()
@@ -51,11 +58,11 @@ def read(
     return found
 
 
-def decoded(message: LoggedMessage) -> tuple[ReadingBatch, ...]:
-    """The readings of one logged message, or RejectedPayload."""
+def decoded(message: LoggedMessage, reader: Decoder | None = None) -> tuple[ReadingBatch, ...]:
+    """The readings of one logged message, or RejectedPayload; without a `reader` by the built-in mappings."""
     if message.payload is None:
         raise RejectedPayload(message.reason)
-    return decode(message.topic, message.payload, message.received_ms)
+    return (reader or decoder()).read(message.topic, message.payload, message.received_ms).batches
 
 
 def single_readings(batch: ReadingBatch) -> Iterator[ReadingBatch]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _END_MS = -62_135_596_800_000, 253_402_300_800_000
 
 
 def instant_ms(value: object) -> int:
@@ -19,7 +20,10 @@ def instant_ms(value: object) -> int:
             raise ValueError("not an instant: write ISO 8601 with a zone, such as 2026-03-01T00:00:00Z") from exc
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError("an instant needs a date, a time and a zone, such as 2026-03-01T00:00:00Z")
-    return (value - _EPOCH) // timedelta(milliseconds=1)
+    at_ms = (value - _EPOCH) // timedelta(milliseconds=1)
+    if not _FIRST_MS <= at_ms < _END_MS:
+        raise ValueError("an instant must lie in the years 1 to 9999 UTC")
+    return at_ms
 
 
 def iso(at_ms: int) -> str:

@@ -201,10 +201,9 @@ def out_of_range(
     if running:
         worst_total += gap
         worst_longest = max(worst_longest, worst_run + gap)
-    open_run = run if running else 0
     sides_now = 0 if gap else sides
     return np.array(
-        [total, worst_total, longest, worst_longest, runs, total_at, single_at, events_at, open_run, sides_now],
+        [total, worst_total, longest, worst_longest, runs, total_at, single_at, events_at, run, sides_now],
         np.int64,
     )
 

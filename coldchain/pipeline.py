@@ -111,7 +111,7 @@ def silence(state: State, now_ms: int) -> Step:
     due = []
     for group in state.registry.groups.values():
         route = history.route_until(group.fate.route, now_ms)
-        last = route[-1] if route else None
+        last = history.last_segment(route) if route else None
         judged = state.assessments.get(group.id)
         if last is None:
             continue
@@ -248,7 +248,7 @@ def _assess(
         route = history.route_until(route, now_ms)
     if not route:
         return stability.judge(profile, None, opening, history.custody_problems(route, 0))
-    last = route[-1].place
+    last = history.last_segment(route).place
     silent_ms = silent_until.get(last)
     known_ms = history.last_known_ms(places.get(last, NOTHING).history)
     if silent_ms is not None and known_ms is not None:

@@ -77,6 +77,9 @@ class LoggerRow(_Row):
     def _gap_is_longer(self) -> LoggerRow:
         if self.gap_after is not None and self.gap_after < self.logging_interval:
             raise ValueError("gap_after is shorter than logging_interval: every reading would follow a gap")
+        since, until = self.calibrated_from, self.calibrated_until
+        if since is not None and until is not None and until <= since:
+            raise ValueError("calibrated_until must be later than calibrated_from")
         return self
 
     def value(self) -> Logger:

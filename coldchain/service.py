@@ -31,7 +31,7 @@ from coldchain.pipeline import State, Step
 from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
 from coldchain.settings import Settings
-from gateways.decoders import decode
+from gateways.decoders import Decoder, decoder
 
 TURN_S = 0.2
 POLL_S = 1.0
@@ -100,6 +100,7 @@ class Service:
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock = watchdog, clock
+        self._reader = decoder(settings.gateways.mappings)
         self._state: State
         self._version = 0
         self._retry_at = self._next_poll = self._next_look = 0.0
@@ -138,7 +139,7 @@ class Service:
         count = len(self._broker.arrived)
         if not count or time.monotonic() < self._retry_at:
             return
-        messages = tuple(received(arrived) for arrived in self._broker.arrived)
+        messages = tuple(received(arrived, self._reader) for arrived in self._broker.arrived)
         batches = tuple(batch for message in messages for batch in message.batches)
         if self._commit(messages, lambda now_ms: pipeline.step(self._state, batches, now_ms)):
             self._broker.acknowledge(count)
@@ -213,6 +214,8 @@ class Service:
         for message in messages:
             if message.reason:
                 log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
+            elif message.detail:
+                log.warning("message flagged", topic=message.topic, detail=message.detail)
 
     def _guarded(self, act: Callable[[], None]) -> bool:
         """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away."""
@@ -228,8 +231,11 @@ class Service:
         return True
 
 
-def received(arrived: Arrived) -> Message:
-    """What one MQTT message holds: readings, or the reason why it is kept without any."""
+def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
+    """What one MQTT message holds: readings, or the reason why it is kept without any.
+
+    `reader` is what decodes it, by default with the built-in mappings only.
+    """
     payload = bytes(arrived.message.payload)
     try:
         topic = arrived.message.topic
@@ -239,13 +245,13 @@ def received(arrived: Arrived) -> Message:
     if arrived.message.retain:
         return replace(message, reason="retained", detail="a retained message is not a fresh reading")
     try:
-        batches = decode(topic, payload, arrived.received_ms)
+        found = (reader or decoder()).read(topic, payload, arrived.received_ms)
     except RejectedPayload as rejected:
         return replace(message, reason=rejected.reason, detail=rejected.detail)
-    for batch in batches:
+    for batch in found.batches:
         if why := unstorable(batch):
             return replace(message, reason="unstorable", detail=why)
-    return replace(message, batches=batches)
+    return replace(message, batches=found.batches, detail="; ".join(found.flags))
 
 
 def _stop_on_signals() -> threading.Event:

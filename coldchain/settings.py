@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -68,7 +68,7 @@ class _Section(BaseModel):
 
 
 class Mqtt(_Section):
-    """Where the broker is. `max_inflight`: how many messages may wait for one commit."""
+    """Where the broker is. `max_inflight`: how many messages may wait for one commit. `protocol`: of MQTT."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Port = 1883
@@ -77,6 +77,7 @@ class Mqtt(_Section):
     ca_file: OptionalFile = None
     cert_file: OptionalFile = None
     key_file: OptionalFile = None
+    protocol: Literal["5", "3.1.1"] = "5"
     client_id: str = Field(default="coldchain-service", min_length=1)
     topics: Topics = ("coldchain/v1/+/+/+/readings",)
     max_inflight: Annotated[int, Field(ge=1, le=65535)] = 1000
@@ -99,6 +100,12 @@ class Rules(_Section):
     """Where the stability profiles are."""
 
     dir: SomeFile = Path("rules")
+
+
+class Gateways(_Section):
+    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that."""
+
+    mappings: OptionalFile = None
 
 
 class Timeseries(_Section):
@@ -160,6 +167,7 @@ class Settings(_Section):
     mqtt: Mqtt = Mqtt()
     ledger: LedgerFile = LedgerFile()
     rules: Rules = Rules()
+    gateways: Gateways = Gateways()
     timeseries: Timeseries = Timeseries()
     alerts: Alerts = Alerts()
     smtp: Smtp = Smtp()

@@ -167,7 +167,7 @@ def kit_history(
     )
     if not stays:
         return History(None, None, [], [], [], ["custody_missing"])
-    start_ms, last = stays[0].from_ms, stays[-1]
+    start_ms, last = stays[0].from_ms, max(stays, key=lambda stay: (stay.to_ms, stay.from_ms, stay.place))
     watches = [watch for stay in stays for watch in watches_of(registry, intervals, stay)]
     as_of_ms = last.to_ms
     if given_as_of_ms is not None:

@@ -258,6 +258,7 @@ def test_a_logger_that_watches_a_place_twice_counts_its_readings_and_conflicts_o
         (49, [("depot", 10, None)]),  # an end that is planned has not come
         (50, [("depot", 10, 50)]),
         (51, [("depot", 10, 50)]),  # under way: what comes next is planned
+        (60, [("depot", 10, 50)]),
         (61, [("depot", 10, 50), ("site", 60, None)]),
         (90, [("depot", 10, 50), ("site", 60, 90)]),
         (99, [("depot", 10, 50), ("site", 60, 90)]),

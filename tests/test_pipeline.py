@@ -154,6 +154,32 @@ def test_fresh_is_aligned_with_the_batches_of_a_step() -> None:
     assert state.arrivals == 1 + 2 * 9
 
 
+def test_what_is_fresh_of_a_message_loses_its_sequence_and_keeps_its_faults_in_place() -> None:
+    sent = replace(
+        batch("lg-a", (0, 5000), (5, FAULT_MC), (10, FAULT_MC)), boot=3, seq=40, faults={1: "open", 2: "short"}
+    )
+    state = begun()
+    (whole,) = feed(state, replace(sent, at_ms=sent.at_ms + 1)).fresh
+    assert (whole.boot, whole.seq, whole.faults) == (3, 40, {1: "open", 2: "short"})
+    feed(state, batch("lg-a", (5, FAULT_MC)))
+    (rest,) = feed(state, sent).fresh
+    assert (rest.boot, rest.seq, rest.faults) == (None, None, {1: "short"})
+
+
+def test_what_a_step_finds_stands_in_a_fixed_order() -> None:
+    row = '  {{ id = "Z-{0}", batch = "B", trial = "T", profile = "mab-017", opening = {{ "above-8" = "{0}s" }} }},\n'
+    names = "".join(f', "Z-{number}"' for number in range(1, 8))
+    rows = "".join(row.format(number) for number in range(1, 8))
+    text = REGISTRY.replace("kit = [\n", "kit = [\n" + rows).replace('"K-2"]', f'"K-2"{names}]')
+    state = begun(registered=registry(text))
+    found = feed(state, every_five("lg-a", 5, 30, 9000))
+    assert len(found.assessments) == 9
+    assert list(found.assessments) == sorted(found.assessments)
+    groups = {kit: group.id for group in state.registry.groups.values() for kit in group.kits}
+    raised = [(groups[e.kit], e.kit) for e in found.events if e.limit == "above-8"]
+    assert raised == sorted(raised)
+
+
 def test_only_groups_whose_place_a_reading_reaches_are_judged_again() -> None:
     state = begun()
     found = feed(state, batch("lg-b", (65, 5000)))
@@ -163,6 +189,9 @@ def test_only_groups_whose_place_a_reading_reaches_are_judged_again() -> None:
     assert sorted(state.registry.groups[group].kits for group in found.assessments) == [("K-1", "K-2"), ("K-3",)]
     assert feed(state, batch("lg-a", (5, 5000))).assessments == {}
     assert feed(state, batch("lg-x", (5, 5000))).assessments == {}
+    before_the_kits_came = feed(state, batch("lg-a", (-600, 30_000)))
+    assert set(before_the_kits_came.places) == {"room"}
+    assert before_the_kits_came.assessments == {}
 
 
 def test_a_breach_raises_one_event_for_every_kit_that_was_there_with_the_time_it_was_seen() -> None:
@@ -251,6 +280,23 @@ def test_silence_concerns_the_place_where_a_kit_is_now() -> None:
     hush(state, 125)
     assert of(state, "K-1").as_of_ms == minute(125)
     assert of(state, "K-3").as_of_ms == minute(120)
+
+
+@pytest.mark.parametrize(
+    ("watched", "as_of"),
+    [
+        ("from = 2026-02-01T00:00:00Z", 20),  # the slowest logger sets the pace: 30 min
+        ("from = 2026-02-01T00:00:00Z, to = 2026-03-01T00:30:00Z", 41),  # it has left: 10 min are too long
+        ("from = 2026-03-01T02:00:00Z", 41),  # it is not there yet
+    ],
+)
+def test_a_place_may_be_silent_as_long_as_the_slowest_of_its_present_loggers(watched: str, as_of: int) -> None:
+    slow = 'id = "lg-b", logging_interval = "15min"'
+    also = f'monitoring = [\n  {{ place = "room", logger = "lg-b", {watched} }},'
+    text = REGISTRY.replace('id = "lg-b", logging_interval = "5min"', slow).replace("monitoring = [", also)
+    state = begun(every_five("lg-a", 0, 20, 5000), registered=registry(text))
+    hush(state, 41)
+    assert of(state, "K-1").as_of_ms == minute(as_of)
 
 
 def test_a_place_that_nobody_watches_is_silent_from_the_start() -> None:

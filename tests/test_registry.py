@@ -324,9 +324,11 @@ def test_a_blind_group_is_one_group_whatever_its_kits_are() -> None:
     assert found.groups == kits(*reversed(arms)).groups
 
 
-def test_group_ids_do_not_depend_on_the_order_of_the_kits() -> None:
+def test_a_group_does_not_depend_on_the_order_of_kits_in_the_file() -> None:
     one, two = 'batch = "B"\nprofile = "p"', 'batch = "B"\nprofile = "q"'
     assert set(kits(one, two).groups) == set(kits(two, one).groups)
+    swapped = kits(one, one).sources[0].text.replace("K-0", "K-9").replace("K-1", "K-0").replace("K-9", "K-1")
+    assert registry(swapped).groups == kits(one, one).groups
 
 
 def test_a_kit_whose_profile_does_not_exist_is_refused_where_it_stands() -> None:

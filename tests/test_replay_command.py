@@ -257,13 +257,16 @@ def test_as_of_cuts_the_history_and_extends_an_open_one(case: Path, run: Run) ->
     assert (late["as_of_ms"], late["unknown_ms"]) == (minute(120), 65 * MINUTE_MS)
 
 
-def test_a_conflict_is_a_finding_and_an_event(case: Path, run: Run) -> None:
-    (case / "more.ndjson").write_text(message(63, at=[10], mc=[5001]))
+def test_a_conflict_is_a_finding_and_an_event_among_those_of_the_limits_by_name(case: Path, run: Run) -> None:
+    hot = message(81, at=[65, 70, 75, 80], mc=[9000] * 4)
+    (case / "more.ndjson").write_text(message(63, at=[10], mc=[5001]) + "\n" + hot)
     answer = document(run(*arguments(case, str(case / "more.ndjson"), "--json")))
     assert answer["inputs"]["conflicts"] == 1
     assert answer["kits"][0]["findings"] == [f"conflict:lg-1001/1@{minute(10)}"]
     assert [(event["limit"], event["reason"], event["breached_at_ms"]) for event in answer["events"]] == [
         ("above-8", "limit", minute(37)),
+        ("above-8-events", "limit", minute(60)),
+        ("above-8-single", "limit", minute(70)),
         ("data-integrity", "data_integrity", minute(10)),
     ]
 
@@ -274,6 +277,14 @@ def test_a_kit_of_which_nothing_is_known_has_null_for_what_is_not_computable(cas
     (kit,) = document(run(*arguments(case, "--json")))["kits"]
     assert [kit[key] for key in ("as_of_ms", "min_c", "max_c", "mean_c", "mkt_c")] == [None] * 5
     assert (kit["verdict"], kit["findings"]) == ("indeterminate", ["custody_missing"])
+
+
+def test_kits_stand_in_the_order_of_their_ids(case: Path, run: Run) -> None:
+    registry = (case / "registry.toml").read_text()
+    kit = '[[kit]]\nid = "{}"\nbatch = "B22"\ntrial = "TRIAL-7"\nprofile = "mab-017"\n'
+    (case / "registry.toml").write_text(registry + "".join(kit.format(name) for name in ("K-2", "A-9", "K-0000")))
+    kits = document(run(*arguments(case, "--json")))["kits"]
+    assert [one["kit"] for one in kits] == ["A-9", "K-0000", "K-0001", "K-2"]
 
 
 def test_the_table_names_verdict_and_events_and_never_prints_a_number_for_nothing(case: Path, run: Run) -> None:

@@ -200,7 +200,7 @@ def test_the_opening_balance_warns_too_and_a_limit_of_nothing_has_no_shares() ->
     ("pieces", "total_left", "single_left"),
     [
         ([(10, 5000), (30, 9000)], 70, 70),
-        ([(10, 9000), (10, 5000), (30, 9000)], 60, 70),  # a single event begins anew
+        ([(40, 9000), (10, 5000), (30, 9000)], 30, 70),  # a single event begins anew
         ([(100, 9000)], 0, 0),
         ([(30, 9000), (10, 5000)], None, None),  # in range now
         ([(30, 9000), (10, None)], None, None),  # what it is now is not known

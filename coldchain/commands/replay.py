@@ -29,6 +29,7 @@ def run(
     *,
     logger: str | None,
     zone: str | None,
+    mappings: Path | None,
     as_of: str | None,
     stream: bool,
     as_json: bool,
@@ -43,7 +44,9 @@ def run(
         raise BadInput("is not registered", key="--logger", value=logger)
     with terminal.progress() as progress:
         task = progress.add_task("reading messages", total=None)
-        found = read(inputs, logger=logger, zone=time_zone, on_message=lambda: progress.advance(task))
+        found = read(
+            inputs, logger=logger, zone=time_zone, mappings=mappings, on_message=lambda: progress.advance(task)
+        )
         progress.update(task, description="judging")
         state = _judge(found, known, profiles, as_of_ms, stream=stream)
     answer = document(state, messages=found.messages, rejected=found.rejected)

@@ -74,6 +74,7 @@ def read(content: bytes, *, file: str, logger: str, zone: ZoneInfo | None) -> Lo
         vendor=_vendor(text, unit),
         notes=tuple(notes),
         days=days,
+        zone=None if batch is None else zone or _stated_zone(text)[0],
     )
 
 

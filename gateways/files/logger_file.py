@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from coldchain.errors import BadInput
@@ -37,6 +37,7 @@ class LoggerFile:
         `activation_energy_kj_mol`. Vendors cut to 0.1 degC
     notes : sentences for the person who imports it
     days : the device's day summaries, in the order of the file
+    zone : of the clock that the file's times were written with; None where there are no times
     """
 
     family: str
@@ -46,6 +47,7 @@ class LoggerFile:
     vendor: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     days: tuple[DaySummary, ...] = ()
+    zone: tzinfo | None = None
 
 
 def utc_ms(local: datetime, *, file: str, line: int, value: str) -> int:

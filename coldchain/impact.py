@@ -1,0 +1,83 @@
+"""What changed rules would have meant for past kits: which verdicts change, and by which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from coldchain import pipeline
+from coldchain.model import Assessment
+from coldchain.profiles import StabilityProfile
+from coldchain.readings import ReadingBatch
+from coldchain.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Kits of one fate whose assessment changes. `broken`, `mended`: limits that only the new, the old rules break."""
+
+    kits: tuple[str, ...]
+    before: Assessment
+    after: Assessment
+    broken: tuple[str, ...]
+    mended: tuple[str, ...]
+
+    @property
+    def changes_verdict(self) -> bool:
+        """Whether the verdict itself changes, not only the limits behind it."""
+        return self.before.verdict is not self.after.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """`kits`: how many the changed rules judge; `changes`: those whom they judge differently, by their first kit."""
+
+    kits: int
+    changes: tuple[Change, ...]
+
+
+def impact(
+    batches: Sequence[ReadingBatch],
+    registry: Registry,
+    present: Mapping[str, StabilityProfile],
+    proposed: Mapping[str, StabilityProfile],
+    *,
+    now_ms: int = 0,
+    as_of_ms: int | None = None,
+    is_live: bool = False,
+) -> Impact:
+    """Judge every kit group that changed rules reach by the present and by the proposed rules, each once."""
+    old, new = pipeline.rules(registry, present), pipeline.rules(registry, proposed)
+    reached = [group_id for group_id in registry.groups if old[group_id] != new[group_id]]
+    few = _representatives(registry, reached)
+    watched = {
+        (entry.logger, entry.channel)
+        for group_id in reached
+        for segment in registry.groups[group_id].fate.route
+        for entry in registry.monitoring_of.get(segment.place, ())
+    }
+    mine = [batch for batch in batches if (batch.key.logger, batch.key.channel) in watched]
+    before, after = (
+        pipeline.start(few, profiles, mine, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live)[1].assessments
+        for profiles in (present, proposed)
+    )
+    changes = []
+    for group_id in reached:
+        one, other = before[group_id], after[group_id]
+        was, will_be = ({limit for limit, _, _ in assessment.breaches} for assessment in (one, other))
+        if one.verdict is not other.verdict or was != will_be:
+            kits = registry.groups[group_id].kits
+            changes.append(Change(kits, one, other, tuple(sorted(will_be - was)), tuple(sorted(was - will_be))))
+    count = sum(len(registry.groups[group_id].kits) for group_id in reached)
+    return Impact(count, tuple(sorted(changes, key=lambda change: change.kits)))
+
+
+def _representatives(registry: Registry, group_ids: Sequence[str]) -> Registry:
+    """The registry with one kit for each group and profile: the same groups, whatever the number of their kits.
+
+    Each profile of a blind group keeps a kit, for they all are part of its composite.
+    """
+    chosen = {
+        (group_id, registry.kits[kit].profile): kit for group_id in group_ids for kit in registry.groups[group_id].kits
+    }
+    return replace(registry, kits={kit: registry.kits[kit] for kit in sorted(chosen.values())})

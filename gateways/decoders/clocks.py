@@ -1,0 +1,77 @@
+"""Times in foreign payloads: at which instant, and by whose clock, was a reading taken?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from coldchain.errors import RejectedPayload
+from gateways.decoders import paths
+from gateways.decoders.native import LATEST_MS
+from gateways.decoders.paths import Path
+
+Clock = Literal["device", "gateway", "server", "received"]
+Format = Literal["ms", "s", "iso"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(
+    r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)(?P<zone>Z|[+-]\d\d:?\d\d)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRule:
+    """Where a time stands and how it is written. Clock "received" takes the message's arrival and needs no path.
+
+    `offset` ("+01:00") is for a clock that writes ISO 8601 without a zone; without it such a text is refused.
+    """
+
+    clock: Clock
+    path: Path = ()
+    format: Format = "ms"
+    offset: str = ""
+
+
+def instant_ms(rules: Sequence[TimeRule], document: dict[str, object], taken: tuple[str, ...], received_ms: int) -> int:
+    """The instant [ms UTC] by the first rule that finds a time; RejectedPayload where none does.
+
+    A rule is passed over if nothing stands at its path, or a number where it wants a text (or the reverse). A time that
+    is there and cannot be one is refused, never replaced by that of another clock.
+    """
+    for rule in rules:
+        if rule.clock == "received":
+            return received_ms
+        value = paths.look_up(document, paths.bound(rule.path, taken))
+        if rule.format == "iso":
+            if isinstance(value, str):
+                return _within(_iso_ms(value, rule), rule, value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            return _within(round(Decimal(str(value)) * (1000 if rule.format == "s" else 1)), rule, value)
+    wanted = ", ".join(paths.shown(rule.path) for rule in rules)
+    raise RejectedPayload("no_time", f"no time at {wanted}: the gateway must be set to send it")
+
+
+def _iso_ms(text: str, rule: TimeRule) -> int:
+    parts = _ISO.fullmatch(text)
+    zone = (parts["zone"] or rule.offset) if parts else ""
+    if not parts or not zone:
+        raise _refused(rule, text, "not ISO 8601 with a zone such as Z or +01:00")
+    try:
+        return (datetime.fromisoformat(parts["local"] + zone) - _EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError) as exc:
+        raise _refused(rule, text, str(exc)) from exc
+
+
+def _within(at_ms: int, rule: TimeRule, value: object) -> int:
+    if not 0 <= at_ms <= LATEST_MS:
+        raise _refused(rule, value, "not within the years 1970 to 2200")
+    return at_ms
+
+
+def _refused(rule: TimeRule, value: object, problem: str) -> RejectedPayload:
+    return RejectedPayload("bad_time", f"{paths.shown(rule.path)} = {value!r:.80}: {problem}")

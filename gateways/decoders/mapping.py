@@ -1,0 +1,284 @@
+"""Mapping profiles: how to read the payloads of a gateway that does not speak the project's own form.
+
+A profile is data (a TOML file, see `mapping_file`); this module applies it, as a pure function. What is refused and
+what becomes a fault: a message whose identity, time or unit cannot be told is refused whole; a value that stands
+where a temperature belongs and is none (null, a text, a sentinel, an absurdity) is a fault with its reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from coldchain.errors import RejectedPayload
+from coldchain.readings import FAULT_MC, ReadingBatch
+from gateways.decoders import documents, paths
+from gateways.decoders.clocks import TimeRule, instant_ms
+from gateways.decoders.native import MAX_READINGS
+from gateways.decoders.paths import Found, Path
+from gateways.units import Unit, milli_celsius
+
+Form = Literal["text", "lower", "eui64", "mac"]
+PayloadKind = Literal["json", "number"]
+
+UNITS: dict[object, Unit] = {"C": "c", "F": "f", "K": "k", "c": "c", "f": "f", "k": "k"}
+
+WILDCARD_TEXT = re.compile(r"\{([0-9]{1,2})\}", re.ASCII)
+"""What a wildcard of the temperature's path stood for, as a channel names it: `{1}`."""
+
+_NUMBER = re.compile(rb"-?[0-9]{1,6}(\.[0-9]{1,9})?")
+_NUMBER_BYTES = 32
+_EUI64 = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_EUI64_BASE64 = re.compile(r"[A-Za-z0-9+/]{11}=", re.ASCII)
+_MAC = re.compile(r"[0-9a-f]{12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggerRule:
+    """Where the logger's id stands: at a path, in a level of the topic (1 is the first), or in a wildcard's text.
+
+    A path and a topic level together must agree. `form`: as it is, in lower case, an EUI-64 (hexadecimal or base64) or
+    a Bluetooth address; both of the latter become lower-case hexadecimal digits.
+    """
+
+    path: Path | None = None
+    topic_level: int | None = None
+    wildcard: int | None = None
+    form: Form = "text"
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRule:
+    """Where temperatures stand, and of which channel they are.
+
+    The channel is the text at `channel_path` if there is one, else the level of the topic, else `channel`, in which
+    `{1}` is what the first wildcard of the temperature's path stood for.
+    """
+
+    temperature: tuple[Path, ...]
+    channel: str
+    channel_path: Path | None
+    channel_topic_level: int | None
+    unit: Unit | None
+    unit_path: Path | None
+    skip: tuple[str, ...]
+    time: tuple[TimeRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """A number or text that says that there is no temperature, and why.
+
+    `only` limits it to paths of this shape; `together` to messages in which all these paths hold the same number.
+    """
+
+    what: int | str
+    reason: str
+    only: str = "*"
+    together: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Messages that are no readings by what they state: the value at `path` is one of these texts."""
+
+    path: Path
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One mapping profile; `mapping_file` says what each key means to the person who writes it."""
+
+    name: str
+    topics: tuple[str, ...]
+    logger: LoggerRule
+    readings: tuple[ReadingRule, ...]
+    payload: PayloadKind = "json"
+    when: Path | None = None
+    embedded: Path | None = None
+    decoded_at: tuple[Path, ...] = ()
+    ignored_topics: tuple[str, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    agrees_with_topic: tuple[tuple[Path, int], ...] = ()
+    sentinels: tuple[Sentinel, ...] = ()
+    tested: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Decoded(NamedTuple):
+    """The readings of one message, and what a person should know of it although it could be read."""
+
+    batches: tuple[ReadingBatch, ...]
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Column:
+    at_ms: list[int] = field(default_factory=list)
+    temperature_mc: list[int] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+def document(mapping_kind: PayloadKind, payload: bytes) -> dict[str, object]:
+    """The document in a payload; a bare number is the document `{"value": number}`."""
+    if mapping_kind == "number":
+        text = payload.strip() if len(payload) <= _NUMBER_BYTES else b""
+        if not _NUMBER.fullmatch(text):
+            raise RejectedPayload("not_a_number", f"{payload[:_NUMBER_BYTES]!r}")
+        return {"value": float(text)}
+    if payload.lstrip(b" \t\r\n")[:1] != b"{":
+        raise RejectedPayload("not_a_document", f"not a JSON object, starts with {payload[:8]!r}")
+    return documents.parse(payload)
+
+
+def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Decoded:
+    """The readings of one document by a mapping whose topics cover `topic`; RejectedPayload and nothing else."""
+    for ignored in mapping.ignored:
+        if paths.look_up(found, ignored.path) in ignored.values:
+            raise RejectedPayload("not_a_reading", f"{mapping.name}: {_shown(found, ignored.path)}")
+    found = _with_embedded(found, mapping.embedded)
+    if mapping.decoded_at and all(paths.look_up(found, place) is None for place in mapping.decoded_at):
+        wanted = " or ".join(map(paths.shown, mapping.decoded_at))
+        raise RejectedPayload("undecoded", f"{mapping.name}: nothing at {wanted}; set a payload decoder at the server")
+    columns: dict[tuple[str, str], _Column] = {}
+    readings = 0
+    for rule in mapping.readings:
+        for place in rule.temperature:
+            for one in paths.find(found, place):
+                if any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
+                    continue
+                readings += 1
+                if readings > MAX_READINGS:
+                    raise RejectedPayload("bad_length", f"more than {MAX_READINGS} readings")
+                key = _logger(mapping.logger, topic, found, one), _channel(rule, topic, found, one)
+                column = columns.setdefault(key, _Column())
+                temperature, reason = _temperature(mapping, rule, found, one)
+                if reason is not None:
+                    column.faults[len(column.at_ms)] = reason
+                column.at_ms.append(instant_ms(rule.time, found, one.taken, received_ms))
+                column.temperature_mc.append(temperature)
+    if not columns:
+        raise RejectedPayload("not_a_reading", f"{mapping.name}: no temperature where one is looked for")
+    batches = tuple(
+        ReadingBatch(
+            logger,
+            channel,
+            np.array(column.at_ms, dtype=np.int64),
+            np.array(column.temperature_mc, dtype=np.int32),
+            received_ms,
+            faults=column.faults,
+        )
+        for (logger, channel), column in columns.items()
+    )
+    return Decoded(batches, tuple(_disagreements(mapping, topic, found)))
+
+
+def _with_embedded(found: dict[str, object], embedded: Path | None) -> dict[str, object]:
+    """The document with the JSON text that stands at a path replaced by what it says."""
+    text = None if embedded is None else paths.look_up(found, embedded)
+    if embedded is None or not isinstance(text, str) or not text:
+        return found
+    return found | {embedded[0].text: document("json", text.encode())}
+
+
+def _disagreements(mapping: Mapping, topic: str, found: dict[str, object]) -> list[str]:
+    levels = topic.split("/")
+    return [
+        f"topic_mismatch: {_shown(found, path)}, the topic says {levels[level - 1]!r:.80}"
+        for path, level in mapping.agrees_with_topic
+        if paths.look_up(found, path) != levels[level - 1]
+    ]
+
+
+def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) -> str:
+    stated: list[str] = []
+    if rule.path is not None:
+        value = paths.look_up(found, paths.bound(rule.path, one.taken))
+        if not isinstance(value, str):
+            raise RejectedPayload("bad_type", f"{paths.shown(rule.path)} = {value!r:.80}, the logger's id, a text")
+        stated.append(_formed(rule.form, value))
+    if rule.topic_level is not None:
+        stated.append(_formed(rule.form, topic.split("/")[rule.topic_level - 1]))
+    if rule.wildcard is not None:
+        stated.append(_formed(rule.form, one.taken[rule.wildcard - 1]))
+    if len(set(stated)) > 1:
+        raise RejectedPayload("logger_mismatch", f"{stated[0]!r:.80}, the topic says {stated[1]!r:.80}")
+    return _name(rule.prefix + stated[0])
+
+
+def _formed(form: Form, text: str) -> str:
+    if form == "text":
+        return text
+    lower = text.lower()
+    if form == "lower":
+        return lower
+    if form == "eui64":
+        digits = base64.b64decode(text).hex() if _EUI64_BASE64.fullmatch(text) else lower
+        if _EUI64.fullmatch(digits):
+            return digits
+        raise RejectedPayload("bad_value", f"{text!r:.80} is no EUI-64")
+    digits = lower.replace(":", "").replace("-", "")
+    if _MAC.fullmatch(digits):
+        return digits
+    raise RejectedPayload("bad_value", f"{text!r:.80} is no Bluetooth address")
+
+
+def _channel(rule: ReadingRule, topic: str, found: dict[str, object], one: Found) -> str:
+    if rule.channel_path is not None:
+        value = paths.look_up(found, paths.bound(rule.channel_path, one.taken))
+        if isinstance(value, str) and value:
+            return _name(value)
+    if rule.channel_topic_level is not None:
+        return _name(topic.split("/")[rule.channel_topic_level - 1])
+    return _name(WILDCARD_TEXT.sub(lambda match: one.taken[int(match[1]) - 1], rule.channel))
+
+
+def _name(text: str) -> str:
+    if not (1 <= len(text) <= 64 and text.isprintable() and "/" not in text):
+        raise RejectedPayload("bad_value", f"{text!r:.80}, a name is 1 to 64 printable characters without '/'")
+    return text
+
+
+def _temperature(mapping: Mapping, rule: ReadingRule, found: dict[str, object], one: Found) -> tuple[int, str | None]:
+    """Milli-degC and None, or `FAULT_MC` and why."""
+    value = one.value
+    if value is None:
+        return FAULT_MC, "null"
+    if isinstance(value, str):
+        reasons = (sentinel.reason for sentinel in mapping.sentinels if sentinel.what == value)
+        return FAULT_MC, next(reasons, "not_a_number")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise RejectedPayload("bad_type", f"{one.place} = {value!r:.80}, a number or null")
+    unit = rule.unit or _stated_unit(rule, found, one)
+    mc = milli_celsius(Decimal(str(value)), unit)
+    if mc is None:
+        return FAULT_MC, "implausible"
+    for sentinel in mapping.sentinels:
+        if sentinel.what == mc and fnmatchcase(one.place, sentinel.only) and _all_hold(sentinel, found, value):
+            return FAULT_MC, sentinel.reason
+    return mc, None
+
+
+def _all_hold(sentinel: Sentinel, found: dict[str, object], value: object) -> bool:
+    return all(paths.look_up(found, path) == value for path in sentinel.together)
+
+
+def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Unit:
+    path = rule.unit_path or ()
+    stated = paths.look_up(found, paths.bound(path, one.taken))
+    unit = UNITS.get(stated) if isinstance(stated, str) else None
+    if unit is None:
+        raise RejectedPayload("bad_unit", f"{paths.shown(path)} = {stated!r:.80}, C, F or K")
+    return unit
+
+
+def _shown(found: dict[str, object], path: Path) -> str:
+    return f"{paths.shown(path)} = {paths.look_up(found, path)!r:.80}"
