@@ -16,7 +16,7 @@ from benchmarks.harness import Row, race
 from coldchain import exposure
 from coldchain.history import Series, channel_record
 from coldchain.model import Logger
-from coldchain.profiles import DEFAULT_ACTIVATION_ENERGY_J_MOL as ACTIVATION_ENERGY_J_MOL
+from coldchain.profile_file import DEFAULT_ACTIVATION_ENERGY_J_MOL as ACTIVATION_ENERGY_J_MOL
 from coldchain.readings import ChannelKey
 
 LOGGERS, READINGS = 1_000, 2_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +23,8 @@ def parse(text: str, file: str) -> dict[str, Any]:
     """The document as plain values, decimals exact; BadInput with file and line on a syntax error."""
     try:
         return tomllib.loads(text, parse_float=Decimal)
+    except InvalidOperation as exc:
+        raise BadInput("holds a number beyond all bounds", file=file) from exc
     except tomllib.TOMLDecodeError as exc:
         position = _SYNTAX_POSITION.search(str(exc))
         line = int(position[1]) if position else text.count("\n") + 1

@@ -337,3 +337,28 @@ def test_a_composite_holds_every_limit_of_every_arm_and_the_narrowest_label() ->
     ]
     assert found.limits[0] == replace(two.limits[0], id="comparator-02:above-8")
     assert found.sha256 == hashlib.sha256((two.sha256 + one.sha256 + three.sha256).encode()).hexdigest()
+
+
+def test_a_composite_is_as_new_as_its_newest_profile() -> None:
+    one = parse_profile(PROFILE, "f.toml")
+    two = replace(one, name="z", approved_at_ms=one.approved_at_ms + 5, effective_from_ms=one.effective_from_ms + 7)
+    found = composite("T", [one, two])
+    assert (found.approved_at_ms, found.effective_from_ms) == (two.approved_at_ms, two.effective_from_ms)
+
+
+def test_a_label_that_ends_at_zero_is_frozen_and_a_thousandth_warmer_is_not() -> None:
+    at_zero = changed("label_low_c = 2.0\nlabel_high_c = 8.0", "label_low_c = -25.0\nlabel_high_c = 0.0")
+    assert parse_profile(at_zero, "f.toml").is_frozen
+    assert not parse_profile(changed("label_high_c = 0.0", "label_high_c = 0.001", at_zero), "f.toml").is_frozen
+    assert "frozen" in str(refusal(at_zero + MKT))
+
+
+def test_what_a_folder_refuses_names_the_folder_key_and_value(tmp_path: Path) -> None:
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(BadInput) as caught:
+            load_profiles(folder)
+        assert caught.value.file == str(folder)
+    (tmp_path / "a.toml").write_text(PROFILE)
+    with pytest.raises(BadInput) as caught:
+        load_profiles(tmp_path, {"mab-017": 2})
+    assert (caught.value.file, caught.value.key, caught.value.value) == (str(tmp_path), "mab-017", 2)

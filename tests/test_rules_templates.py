@@ -127,6 +127,25 @@ def test_totals_and_counts_carry_an_opening_balance_and_nothing_else_does(name: 
     assert can_have_opening(limit) == (used == 1)
 
 
+@pytest.mark.parametrize(("name", "limit"), [(name, limit) for name, limit in OF_TIME if limit.allowed])
+@pytest.mark.parametrize(("percent", "before"), [(50, None), (80, 50)])
+def test_an_early_warning_begins_with_exactly_its_share_of_the_allowance(
+    name: str, limit: Limit, percent: int, before: int | None
+) -> None:
+    mc = just_out(limit)[0]
+    share_ms = limit.allowed * percent // 100
+    for out_ms, expected in ((share_ms - 1, before), (share_ms, percent)):
+        found = judge(LIBRARY[name], lasting((out_ms, mc)), {})
+        assert [f.warned_share for f in found.limits if f.limit_id == limit.id] == [expected]
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_without_a_history_nothing_is_used_and_nothing_is_good(name: str) -> None:
+    found = judge(LIBRARY[name], None, {})
+    assert found.verdict is Verdict.INDETERMINATE
+    assert {limit.used for limit in found.limits} == {0}
+
+
 WITHIN, OUTSIDE = Verdict.WITHIN_ALLOWANCE, Verdict.OUTSIDE
 
 SCENARIOS: list[tuple[str, list[Piece], Verdict, list[str]]] = [

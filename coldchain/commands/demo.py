@@ -194,10 +194,12 @@ def _events_shown(port: int) -> Iterator[None]:
             return
         shown.add(cause)
         since, noticed = (iso(event[key])[11:16] for key in ("breached_at_ms", "detected_at_ms"))
-        what = (
-            f"[red]on hold[/]    noticed {noticed}" if event["supported"] else "[yellow]late data[/]  hold unsupported"
+        hold = (
+            f"[red]on hold[/]    noticed {noticed}   "
+            if event["supported"]
+            else "[yellow]late data[/]  hold unsupported"
         )
-        console.print(f"{what:<40} {event['place']} since {since}: {event['kit']} and others")
+        console.print(f"{hold}  {event['place']} since {since}: {event['kit']} and others")
 
     def subscribe(
         client: Client, _data: Any, _flags: ConnectFlags, _code: ReasonCode, _more: Properties | None
