@@ -12,12 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from coldchain.commands.terminal import who
 from coldchain.errors import EnvironmentFailed
 
 STARTS_WITHIN_S = 15.0
 
 MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
+user {user}
 allow_anonymous true
 persistence true
 persistence_location {folder}/
@@ -60,7 +62,7 @@ def start_broker(stack: ExitStack, out: Path, *, embedded: bool) -> PrivateBroke
     mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     if mosquitto and not embedded:
         conf = out / "mosquitto.conf"
-        conf.write_text(MOSQUITTO_CONF.format(port=port, folder=out.resolve()))
+        conf.write_text(MOSQUITTO_CONF.format(port=port, folder=out.resolve(), user=who()))
         command, name, protocol = [mosquitto, "-c", str(conf)], "a private Mosquitto", "5"
     else:
         conf = out / "embedded-broker.yaml"
