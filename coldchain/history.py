@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coldchain import kernels
 from coldchain.kernels import UNKNOWN
 from coldchain.model import Conflict, CustodySegment, Logger, Monitoring
-from coldchain.readings import FAULT_MC, ChannelKey, MilliCelsius, Milliseconds, ReadingBatch
+from coldchain.readings import ChannelKey, MilliCelsius, Milliseconds, ReadingBatch
 
 EARLIEST_PLAUSIBLE_MS = 1_356_998_400_000
 """2013-01-01: loggers whose clock was reset report 1970, 2000 or 2012 (WIRE.md, Traps)."""
@@ -117,24 +117,17 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger) -> Record:
     """History of one channel by the preceding-interval rule; uncalibrated or blocked readings count as unknown."""
     if not len(series):
         return NOTHING
-    starts = np.flatnonzero(np.diff(series.at_ms, prepend=series.at_ms[0] - 1))
-    lasts = np.append(starts[1:], len(series)) - 1
-    at = series.at_ms[starts]
-    hot = series.temperature_mc[lasts]
-    cold = series.temperature_mc[np.minimum(starts + (series.temperature_mc[starts] == FAULT_MC), lasts)]
+    at, hot, cold = kernels.instants(series.at_ms, series.temperature_mc)
     conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
-    worth = hot != FAULT_MC
+    worthless = np.full(len(at), logger.blocked)
     if logger.calibrated_from_ms is not None:
-        worth &= at > logger.calibrated_from_ms
+        worthless |= at <= logger.calibrated_from_ms
     if logger.calibrated_until_ms is not None:
-        worth &= at <= logger.calibrated_until_ms
-    if logger.blocked:
-        worth[:] = False
-    unknown = np.int32(UNKNOWN)
-    hot, cold = np.where(worth, hot, unknown), np.where(worth, cold, unknown)
+        worthless |= at > logger.calibrated_until_ms
+    hot[worthless] = cold[worthless] = UNKNOWN
     interval_ms = logger.logging_interval_ms
     columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
-    return Record(History(int(at[0]) - interval_ms, *columns), at[worth], conflicts)
+    return Record(History(int(at[0]) - interval_ms, *columns), at[hot != UNKNOWN], conflicts)
 
 
 def clip(history: History | None, from_ms: int, to_ms: int) -> History | None:

@@ -24,6 +24,30 @@ _Columns = tuple[_Times, _Temperatures, _Temperatures]
 _HISTORY = "int64[::1], int32[::1], int32[::1]"
 
 
+@njit(f"Tuple(({_HISTORY}))(int64[::1], int32[::1])", cache=True, nogil=True)
+def instants(at: _Times, temperature: _Temperatures) -> _Columns:
+    """The distinct instants of a sorted series, with the highest and lowest temperature at each (SEMANTICS 2.1).
+
+    Sorted by instant, then temperature, `UNKNOWN` (a fault) first; a fault beside a temperature does not count.
+    """
+    n = len(at)
+    out_at = np.empty(n, np.int64)
+    hot = np.empty(n, np.int32)
+    cold = np.empty(n, np.int32)
+    m = 0
+    for i in range(n):
+        if m > 0 and out_at[m - 1] == at[i]:
+            hot[m - 1] = temperature[i]
+            if cold[m - 1] == UNKNOWN:
+                cold[m - 1] = temperature[i]
+        else:
+            out_at[m] = at[i]
+            hot[m] = temperature[i]
+            cold[m] = temperature[i]
+            m += 1
+    return out_at[:m].copy(), hot[:m].copy(), cold[:m].copy()
+
+
 @njit(f"Tuple(({_HISTORY}))({_HISTORY}, int64, int64)", cache=True, nogil=True)
 def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, gap_after: int) -> _Columns:
     """Segments of a channel by the preceding-interval rule, from `at[0] - interval` to `at[-1]` (SEMANTICS 2.2).
