@@ -15,7 +15,7 @@ import numpy as np
 
 from coldchain import history, quarantine, stability
 from coldchain.history import EMPTY, NOTHING, Record, Series
-from coldchain.model import Assessment, EarlyWarning, Kind, QuarantineEvent
+from coldchain.model import Assessment, CustodySegment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.profiles import StabilityProfile, composite
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, ReadingBatch
 from coldchain.registry import KitGroup, Registry
@@ -173,6 +173,11 @@ def rules(registry: Registry, profiles: Mapping[str, StabilityProfile]) -> dict[
     return chosen
 
 
+def route_of(state: State, group: KitGroup, now_ms: int) -> tuple[CustodySegment, ...]:
+    """The route by which a group is judged: up to now in a live state, else the whole one."""
+    return history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
+
+
 def _merge(state: State, batches: Sequence[ReadingBatch]) -> Step:
     """The series with the readings of all batches, and the channels they change."""
     by_channel: dict[ChannelKey, list[int]] = defaultdict(list)
@@ -243,17 +248,13 @@ def _assess(
     state: State, group: KitGroup, places: Mapping[str, Record], silent_until: Mapping[str, int], now_ms: int
 ) -> Assessment:
     profile = state.rules[group.id]
-    route, opening = group.fate.route, {balance.limit: balance.amount for balance in group.fate.opening}
-    if state.is_live:
-        route = history.route_until(route, now_ms)
+    route, opening = route_of(state, group, now_ms), {balance.limit: balance.amount for balance in group.fate.opening}
     if not route:
         return stability.judge(profile, None, opening, history.custody_problems(route, 0))
     last = history.last_segment(route).place
     silent_ms = silent_until.get(last)
-    known_ms = history.last_known_ms(places.get(last, NOTHING).history)
-    if silent_ms is not None and known_ms is not None:
-        # late data may have arrived since the silence was noticed: what is left may be an ordinary interval
-        silent_ms = silent_ms if silent_ms - known_ms > _gap_after_ms(state.registry, last, silent_ms) else None
+    if silent_ms is not None and not _is_silent(state.registry, last, places, silent_ms):
+        silent_ms = None  # late data have arrived since the silence was noticed: what is left is an ordinary interval
     as_of_ms = history.evaluation_instant(route, places, state.as_of_ms, silent_ms)
     record = history.kit_record(route, places, as_of_ms)
     return stability.judge(profile, record, opening, history.custody_problems(route, as_of_ms))
@@ -261,12 +262,13 @@ def _assess(
 
 def _silent(state: State, places: Mapping[str, Record], now_ms: int) -> dict[str, int]:
     """The places with kits of which nothing has been known for longer than their gap, and up to when: now."""
-    return {
-        place: now_ms
-        for place in state.registry.groups_at
-        if (known_ms := history.last_known_ms(places.get(place, NOTHING).history)) is None
-        or now_ms - known_ms > _gap_after_ms(state.registry, place, now_ms)
-    }
+    return {place: now_ms for place in state.registry.groups_at if _is_silent(state.registry, place, places, now_ms)}
+
+
+def _is_silent(registry: Registry, place: str, places: Mapping[str, Record], now_ms: int) -> bool:
+    """Whether nothing is known of a place, or nothing for longer than its gap."""
+    known_ms = history.last_known_ms(places.get(place, NOTHING).history)
+    return known_ms is None or now_ms - known_ms > _gap_after_ms(registry, place, now_ms)
 
 
 def _gap_after_ms(registry: Registry, place: str, now_ms: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 import coldchain
-from coldchain import history
+from coldchain import history, pipeline
 from coldchain.commands import terminal
 from coldchain.commands.recall import recall
 from coldchain.errors import BadInput
@@ -39,13 +40,16 @@ def collect(state: State, kits: Sequence[str], events: Sequence[QuarantineEvent]
     """The evidence about kits, as the state has it; `events` as the ledger has them."""
     registry = state.registry
     group_of = {kit: group for group in registry.groups.values() for kit in group.kits}
+    events_of: dict[str, list[QuarantineEvent]] = defaultdict(list)
+    for event in events:
+        events_of[event.kit].append(event)
     rows = []
     for kit in kits:
         if kit not in group_of:
             raise BadInput("is not registered", key="kit", value=kit)
         group = group_of[kit]
         assessment = state.assessments[group.id]
-        route = history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
+        route = pipeline.route_of(state, group, now_ms)
         as_of_ms = assessment.as_of_ms
         record = history.kit_record(route, state.places, as_of_ms) if route and as_of_ms is not None else None
         rows.append(
@@ -55,7 +59,7 @@ def collect(state: State, kits: Sequence[str], events: Sequence[QuarantineEvent]
                 assessment=assessment,
                 profile=state.rules[group.id],
                 history=record.history if record else None,
-                events=tuple(event for event in events if event.kit == kit),
+                events=tuple(events_of[kit]),
             )
         )
     return build(
