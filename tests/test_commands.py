@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-RULES = Path(__file__).parents[1] / "rules"
+from command_line import RULES, coldchain, one_kit_registry
 
-REGISTRY = """\
-[[logger]]
-id = "lg-1"
-logging_interval = "10min"
-[[place]]
-id = "cold-room"
-kind = "storage"
-[[monitoring]]
-place = "cold-room"
-logger = "lg-1"
-from = 2026-03-01T00:00:00Z
-[[kit]]
-id = "K-1"
-batch = "B1"
-trial = "T1"
-profile = "mab-017"
-[[custody]]
-kits = ["K-1"]
-place = "cold-room"
-from = 2026-03-01T00:00:00Z
-to = 2026-03-01T03:00:00Z
-"""
+REGISTRY = one_kit_registry(
+    interval="10min",
+    place="cold-room",
+    monitored_from="2026-03-01T00:00:00Z",
+    kept_from="2026-03-01T00:00:00Z",
+    kept_to="2026-03-01T03:00:00Z",
+)
 
 LOGGER_FILE = """\
 Device: Q-tag CLm doc LR
@@ -56,14 +39,6 @@ def settings(tmp_path: Path) -> Path:
     path = tmp_path / "settings.toml"
     path.write_text(f'[ledger]\npath = "coldchain.db"\n[rules]\ndir = "{RULES.as_posix()}"\n')
     return path
-
-
-def coldchain(*arguments: str | Path, expect: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coldchain.cli", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def load(settings: Path) -> None:

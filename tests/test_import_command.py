@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -19,31 +17,15 @@ from coldchain.commands.reconciliation import reconcile
 from coldchain.history import EMPTY, merge
 from coldchain.model import Logger
 from coldchain.readings import FAULT_MC, ReadingBatch
+from command_line import RULES, coldchain, one_kit_registry
 
-RULES = Path(__file__).parents[1] / "rules"
-
-REGISTRY = """\
-[[logger]]
-id = "lg-1"
-logging_interval = "10min"
-[[place]]
-id = "cold-room"
-kind = "storage"
-[[monitoring]]
-place = "cold-room"
-logger = "lg-1"
-from = 2026-04-03T00:00:00Z
-[[kit]]
-id = "K-1"
-batch = "B1"
-trial = "T1"
-profile = "mab-017"
-[[custody]]
-kits = ["K-1"]
-place = "cold-room"
-from = 2026-04-03T08:00:00Z
-to = 2026-04-03T10:00:00Z
-"""
+REGISTRY = one_kit_registry(
+    interval="10min",
+    place="cold-room",
+    monitored_from="2026-04-03T00:00:00Z",
+    kept_from="2026-04-03T08:00:00Z",
+    kept_to="2026-04-03T10:00:00Z",
+)
 
 PROBE = """\
 Report of a logger nobody has seen
@@ -66,16 +48,6 @@ def settings(tmp_path: Path) -> Path:
     path.write_text(f'[ledger]\npath = "coldchain.db"\n[rules]\ndir = "{RULES.as_posix()}"\n')
     coldchain("registry", "load", tmp_path / "registry.toml", "--settings", path)
     return path
-
-
-def coldchain(*arguments: str | Path, expect: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coldchain.cli", *map(str, arguments)]
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def make_map(settings: Path, *more: str | Path, answers: list[str], expect: int = 0) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBala
 from coldchain.profiles import StabilityProfile, load_profiles, parse_profile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
+from command_line import one_kit_registry
 from rule_histories import HOUR_MS, RULES, START_MS
 
 PRESENT = load_profiles(RULES)
@@ -119,28 +120,13 @@ def test_an_opening_balance_of_a_limit_that_goes_is_refused() -> None:
         replayed.impact(batches(), known, PRESENT, renamed)
 
 
-REGISTRY = """\
-[[logger]]
-id = "lg-1"
-logging_interval = "1h"
-[[place]]
-id = "room"
-kind = "storage"
-[[monitoring]]
-place = "room"
-logger = "lg-1"
-from = 2026-03-01T10:00:00Z
-[[kit]]
-id = "K-1"
-batch = "B1"
-trial = "T1"
-profile = "mab-017"
-[[custody]]
-kits = ["K-1"]
-place = "room"
-from = 2026-03-01T10:00:00Z
-to = 2026-03-01T20:00:00Z
-"""
+REGISTRY = one_kit_registry(
+    interval="1h",
+    place="room",
+    monitored_from="2026-03-01T10:00:00Z",
+    kept_from="2026-03-01T10:00:00Z",
+    kept_to="2026-03-01T20:00:00Z",
+)
 
 
 @pytest.fixture
