@@ -1,7 +1,8 @@
 """Metrics of a temperature history (SEMANTICS section 3): time out of range, runs, unknown time, MKT.
 
 Mean kinetic temperature after Haynes, J. Pharm. Sci. 60 (1971) 927: `T_K = a / -ln(sum(w exp(-a/T)) / sum(w))` with
-`a = activation energy / R`. Weights are taken relative to the hottest temperature, so nothing under- or overflows.
+`a = activation energy / R`. A history can be judged at once (`totals`, `out_of_range`, `mkt` ...) or piece by piece, by
+counting on in the kernels and reading the same figures off what was counted (`totals_of`, `out_of_range_of` ...).
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from coldchain import arrhenius, kernels
 from coldchain.history import History
 from coldchain.kernels import NEVER
 from coldchain.model import Excursion
-from coldchain.readings import ABSOLUTE_ZERO_MC, Milliseconds
+from coldchain.readings import MilliCelsius, Milliseconds
 
 GAS_CONSTANT_J_MOL_K = 8.314462618
 """CODATA 2018, exact since the revision of the SI to ten digits."""
@@ -30,6 +31,9 @@ NO_LOW_MC, NO_HIGH_MC = -(2**40), 2**40
 """Bounds that no temperature passes: for the side that a limit does not have."""
 
 UNLIMITED_MS = 2**62
+
+Rows = NDArray[np.int64]
+"""Runs as `kernels.add_runs` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,14 @@ class TrailingMkt:
 
 def totals(history: History) -> Totals:
     """Known and unknown time, minimum of cold, maximum and mean of hot."""
-    known, unknown, longest, weighted, hottest, coldest = (
-        int(x) for x in kernels.totals(history.start_ms, history.end_ms, history.hot_mc, history.cold_mc)
-    )
+    counted = kernels.no_totals()
+    kernels.add_totals(counted, *columns(history))
+    return totals_of(counted)
+
+
+def totals_of(counted: Milliseconds) -> Totals:
+    """What `kernels.add_totals` has counted."""
+    known, unknown, longest, _, weighted, hottest, coldest = counted.tolist()
     if not known:
         return Totals(0, unknown, longest, None, None, None)
     return Totals(known, unknown, longest, coldest, hottest, weighted / known / 1000)
@@ -95,55 +104,93 @@ def out_of_range(
     allowed_events: int = UNLIMITED_MS,
 ) -> OutOfRange:
     """Time strictly below `low_mc` or above `high_mc`, its runs, and when they pass what is allowed."""
-    found = kernels.out_of_range(
-        history.start_ms,
-        history.end_ms,
-        history.hot_mc,
-        history.cold_mc,
-        NO_LOW_MC if low_mc is None else low_mc,
-        NO_HIGH_MC if high_mc is None else high_mc,
-        allowed_total_ms,
-        allowed_single_ms,
-        allowed_events,
-    )
-    total, worst, longest, worst_longest, runs, total_at, single_at, events_at, open_run, sides = found.tolist()
+    tally = kernels.no_tallies(1)[0]
+    limit = limit_row(low_mc, high_mc, allowed_total_ms, allowed_single_ms, allowed_events)
+    kernels.add_out_of_range(tally, np.array(limit, np.int64), *columns(history))
+    return out_of_range_of(tally.tolist())
+
+
+def limit_row(
+    low_mc: int | None,
+    high_mc: int | None,
+    allowed_total_ms: int = UNLIMITED_MS,
+    allowed_single_ms: int = UNLIMITED_MS,
+    allowed_events: int = UNLIMITED_MS,
+) -> tuple[int, ...]:
+    """What a limit on time out of range measures, in the columns of the kernels; None: no bound on that side."""
+    low = NO_LOW_MC if low_mc is None else low_mc
+    high = NO_HIGH_MC if high_mc is None else high_mc
+    return 0, low, high, allowed_total_ms, allowed_single_ms, allowed_events
+
+
+def unknown_row(allowed_total_ms: int, allowed_single_ms: int) -> tuple[int, ...]:
+    """What a limit on unknown time measures, in the columns of the kernels."""
+    return 1, NO_LOW_MC, NO_HIGH_MC, allowed_total_ms, allowed_single_ms, UNLIMITED_MS
+
+
+def out_of_range_of(tally: Sequence[int]) -> OutOfRange:
+    """What `kernels.add_out_of_range` has counted, the unknown time at the end next to a run included."""
+    total, worst, longest, worst_longest, runs, total_at, single_at, events_at, run, worst_run, gap, sides, on = tally
+    if on:
+        worst += gap
+        worst_longest = max(worst_longest, worst_run + gap)
     instants = _instant(total_at), _instant(single_at), _instant(events_at)
-    return OutOfRange(total, worst, longest, worst_longest, runs, *instants, open_run, sides)
+    return OutOfRange(total, worst, longest, worst_longest, runs, *instants, run, 0 if gap else sides)
 
 
 def unknown_breaches(history: History, allowed_total_ms: int, allowed_single_ms: int) -> tuple[int | None, int | None]:
     """When unknown time in total, and in one stretch, passes what is allowed; None: never."""
-    total_at, single_at = kernels.unknown_breach(
-        history.start_ms, history.end_ms, history.hot_mc, allowed_total_ms, allowed_single_ms
-    )
-    return _instant(total_at), _instant(single_at)
+    tally = kernels.no_tallies(1)[0]
+    limit = np.array(unknown_row(allowed_total_ms, allowed_single_ms), np.int64)
+    kernels.add_unknown_time(tally, limit, history.start_ms, history.end_ms, history.hot_mc)
+    return _instant(tally[kernels.TOTAL_AT]), _instant(tally[kernels.SINGLE_AT])
 
 
 def excursions(history: History, label_low_mc: int | None, label_high_mc: int | None) -> tuple[Excursion, ...]:
-    """Every run above the label's high and below its low bound, by start."""
-    sides = []
-    if label_high_mc is not None:
-        sides.append(("above", label_high_mc, NO_LOW_MC, label_high_mc))
-    if label_low_mc is not None:
-        sides.append(("below", label_low_mc, label_low_mc, NO_HIGH_MC))
-    found = []
-    for side, bound, low, high in sides:
-        runs = kernels.excursion_runs(history.start_ms, history.end_ms, history.hot_mc, history.cold_mc, low, high)
-        for start, end, known, extreme, closed in runs.tolist():
-            found.append(Excursion(side, bound, start, end if closed else None, known, extreme))
+    """Every run above the label's high or below its low bound, by start."""
+    above = add_runs(kernels.no_runs(), history, None, label_high_mc)
+    below = add_runs(kernels.no_runs(), history, label_low_mc, None)
+    return excursions_of(above, below, label_low_mc, label_high_mc)
+
+
+def add_runs(before: Rows, history: History, low_mc: int | None, high_mc: int | None) -> Rows:
+    """The runs on one side of a label, `before` and over this history; none on a side without a bound."""
+    if low_mc is None and high_mc is None:
+        return before
+    low = NO_LOW_MC if low_mc is None else low_mc
+    return kernels.add_runs(before, *columns(history), low, NO_HIGH_MC if high_mc is None else high_mc)
+
+
+def excursions_of(
+    above: Rows, below: Rows, label_low_mc: int | None, label_high_mc: int | None
+) -> tuple[Excursion, ...]:
+    """The runs of both sides as excursions, by start."""
+    found = [
+        Excursion(side, bound or 0, start, end if closed else None, known, extreme)
+        for side, bound, rows in (("above", label_high_mc, above), ("below", label_low_mc, below))
+        for start, end, known, extreme, closed in rows.tolist()
+    ]
     return tuple(sorted(found, key=lambda e: (e.start_ms, e.side)))
 
 
 def mkt(history: History, activation_energy_j_mol: float) -> float | None:
     """MKT of the known time of a history [degC], None if nothing is known."""
-    hottest_mc = _hottest_mc(history)
-    if hottest_mc is None:
-        return None
     a = activation_energy_j_mol / GAS_CONSTANT_J_MOL_K
-    hottest_k = _kelvin(hottest_mc)
     sums = np.zeros(arrhenius.LIMBS, np.int64)
-    known_ms = arrhenius.arrhenius_sum(history.start_ms, history.end_ms, history.hot_mc, a, hottest_k, sums)
-    return _celsius(arrhenius.mean_weight(sums, known_ms), a, hottest_k)
+    arrhenius.add_arrhenius(sums, history.start_ms, history.end_ms, history.hot_mc, a)
+    return mkt_of(sums, totals(history).known_ms, a)
+
+
+def mkt_of(sums: Milliseconds, known_ms: int, a_k: float) -> float | None:
+    """MKT [degC] of Arrhenius sums over `known_ms`, None if nothing is known. `a_k`: activation energy / R [K]."""
+    return celsius(arrhenius.mean_weight(sums, known_ms), a_k) if known_ms else None
+
+
+def celsius(mean_weight: float, a_k: float) -> float | None:
+    """MKT [degC] of a mean Arrhenius weight; None where every temperature was too near to absolute zero for a rate."""
+    if mean_weight == 0.0:
+        return None
+    return a_k / (a_k / arrhenius.REFERENCE_K - math.log(mean_weight)) - ZERO_CELSIUS_K
 
 
 def trailing_mkt(
@@ -159,24 +206,37 @@ def trailing_mkt(
 
     A window is eligible if it does not begin before the history and is known for at least `min_coverage` of its length.
     """
-    hottest_mc = _hottest_mc(history)
-    if hottest_mc is None:
-        return TrailingMkt(None, None)
+    window = arrhenius.no_window(history.start_ms)
     a = activation_energy_j_mol / GAS_CONSTANT_J_MOL_K
-    hottest_k = _kelvin(max(hottest_mc, max_mc))
-    known_at_least_ms = math.ceil(Fraction(min_coverage) * window_ms)
-    weight, eligible, exceeded_at = arrhenius.trailing_weight(
+    peak = arrhenius.slide(
+        window,
+        0.0,
         history.start_ms,
         history.end_ms,
         history.hot_mc,
         reading_at_ms,
         window_ms,
-        known_at_least_ms,
+        known_at_least_ms(window_ms, min_coverage),
         a,
-        hottest_k,
         max_mc,
     )
-    return TrailingMkt(_celsius(weight, a, hottest_k) if eligible else None, _instant(exceeded_at))
+    return trailing_mkt_of(window, peak, a)
+
+
+def known_at_least_ms(window_ms: int, min_coverage: Decimal) -> int:
+    """How much of a window must be known: `min_coverage` of its length, rounded up to the ms."""
+    return math.ceil(Fraction(min_coverage) * window_ms)
+
+
+def trailing_mkt_of(window: Milliseconds, peak_weight: float, a_k: float) -> TrailingMkt:
+    """What `arrhenius.slide` has found."""
+    peak_c = celsius(peak_weight, a_k) if window[arrhenius.ELIGIBLE] else None
+    return TrailingMkt(peak_c, _instant(window[arrhenius.EXCEEDED_AT]))
+
+
+def columns(history: History) -> tuple[int, Milliseconds, MilliCelsius, MilliCelsius]:
+    """A history as the kernels take it."""
+    return history.start_ms, history.end_ms, history.hot_mc, history.cold_mc
 
 
 def mean_kinetic_temperature(
@@ -222,21 +282,6 @@ def mean_kinetic_temperature(
 def highest(values: Sequence[float | None]) -> float | None:
     """The highest of the values that could be computed."""
     return max((value for value in values if value is not None), default=None)
-
-
-def _hottest_mc(history: History) -> int | None:
-    """The hottest known value; None where nothing is known, or nothing above absolute zero, where no rate exists."""
-    hottest = int(history.hot_mc.max(initial=kernels.UNKNOWN))
-    return None if hottest <= ABSOLUTE_ZERO_MC else hottest
-
-
-def _kelvin(temperature_mc: int) -> float:
-    return temperature_mc / 1000 + ZERO_CELSIUS_K
-
-
-def _celsius(mean_weight: float, a: float, hottest_k: float) -> float | None:
-    """MKT of a mean Arrhenius weight relative to `hottest_k`; None where every weight is below 2**-120."""
-    return None if mean_weight == 0.0 else a / (a / hottest_k - math.log(mean_weight)) - ZERO_CELSIUS_K
 
 
 def _instant(at_ms: int) -> int | None:

@@ -24,16 +24,21 @@ AHEAD_OF_CLOCK_MS = 300_000
 
 OPEN_END_MS = 2**62
 
+BEGINNING_MS = -(2**62)
+"""Before every instant."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """The distinct readings and faults of one channel, sorted by instant, then temperature (faults first).
 
-    `at_ms` int64[n] [ms UTC], `temperature_mc` int32[n] [milli-degC] with `FAULT_MC` for faults.
+    `at_ms` int64[n] [ms UTC], `temperature_mc` int32[n] [milli-degC] with `FAULT_MC` for faults. Everything after
+    `since_ms` is here; of what lies at or before it, which has been put away, only the last instant.
     """
 
     at_ms: Milliseconds
     temperature_mc: MilliCelsius
+    since_ms: int = BEGINNING_MS
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -63,11 +68,17 @@ class History:
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """What a channel or a place contributes: its history (None: no reading yet), the instants of its valid readings
-    (int64[n], ascending, distinct), and its conflicts."""
+    (int64[n], ascending, distinct), and its conflicts.
+
+    All of that after `since_ms` only; what lies before has been put away, and the last known instant in it is
+    `known_before_ms` (None: nothing was known).
+    """
 
     history: History | None
     reading_at_ms: Milliseconds
     conflicts: tuple[Conflict, ...]
+    since_ms: int = BEGINNING_MS
+    known_before_ms: int | None = None
 
 
 NOTHING = Record(None, np.empty(0, np.int64), ())
@@ -94,7 +105,7 @@ def merge(series: Series, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> 
     follows = not len(series) or at_ms[0] > series.at_ms[-1]
     if follows and (np.diff(at_ms) > 0).all():
         appended = np.concatenate([series.at_ms, at_ms]), np.concatenate([series.temperature_mc, temperature_mc])
-        return Series(*appended), np.ones(len(at_ms), np.bool_)
+        return Series(*appended, series.since_ms), np.ones(len(at_ms), np.bool_)
     kept = int(np.searchsorted(series.at_ms, at_ms.min(), side="left"))
     at = np.concatenate([series.at_ms[kept:], at_ms])
     temperature = np.concatenate([series.temperature_mc[kept:], temperature_mc])
@@ -109,6 +120,7 @@ def merge(series: Series, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> 
     merged = Series(
         np.concatenate([series.at_ms[:kept], at[first]]),
         np.concatenate([series.temperature_mc[:kept], temperature[first]]),
+        series.since_ms,
     )
     return merged, fresh[old:]
 
@@ -175,28 +187,56 @@ def _join(records: Sequence[Record]) -> Record:
     return Record(envelope(r.history for r in records), at, tuple(order))
 
 
-def place_record(monitoring: Sequence[Monitoring], channels: Mapping[ChannelKey, Record]) -> Record:
-    """The envelope of a place's loggers, each inside its monitoring."""
-    return _join(
-        [
-            _clip_record(
-                channels.get(ChannelKey(m.logger, m.channel), NOTHING),
-                m.from_ms,
-                _end_ms(m),
-            )
-            for m in monitoring
-        ]
-    )
+def place_record(
+    monitoring: Sequence[Monitoring], channels: Mapping[ChannelKey, Record], before: Record = NOTHING
+) -> Record:
+    """The envelope of a place's loggers, each inside its monitoring; what the record `before` has put away stays so."""
+    parts = [
+        _clip_record(channels.get(ChannelKey(m.logger, m.channel), NOTHING), max(m.from_ms, before.since_ms), end_ms(m))
+        for m in monitoring
+    ]
+    return replace(_join(parts), since_ms=before.since_ms, known_before_ms=before.known_before_ms)
 
 
-def last_known_ms(history: History | None) -> int | None:
-    """The end of the last known segment, None if nothing is known."""
-    if history is None:
-        return None
-    for end_ms, hot_mc in zip(history.end_ms[::-1], history.hot_mc[::-1], strict=True):
-        if hot_mc != UNKNOWN:
-            return int(end_ms)
-    return None
+def last_known_ms(record: Record) -> int | None:
+    """The last instant at which anything is known, None if nothing is."""
+    if record.history is not None:
+        for end_ms, hot_mc in zip(record.history.end_ms[::-1], record.history.hot_mc[::-1], strict=True):
+            if hot_mc != UNKNOWN:
+                return int(end_ms)
+    return record.known_before_ms
+
+
+def put_away(record: Record, until_ms: int) -> Record:
+    """The record without what lies at or before `until_ms`, in memory of its own."""
+    if until_ms <= record.since_ms:
+        return record
+    gone = replace(_clip_record(record, BEGINNING_MS, until_ms), known_before_ms=record.known_before_ms)
+    kept = _clip_record(record, until_ms, OPEN_END_MS)
+    history = kept.history
+    if history is not None:
+        history = replace(history, hot_mc=history.hot_mc.copy(), cold_mc=history.cold_mc.copy())
+    return Record(history, kept.reading_at_ms.copy(), kept.conflicts, until_ms, last_known_ms(gone))
+
+
+def put_away_readings(series: Series, until_ms: int) -> Series:
+    """The series without what lies at or before `until_ms`, but for the last instant there: what follows needs it."""
+    if until_ms <= series.since_ms:
+        return series
+    last = int(np.searchsorted(series.at_ms, until_ms, side="right")) - 1
+    first = int(np.searchsorted(series.at_ms, series.at_ms[last], side="left")) if last >= 0 else 0
+    return Series(series.at_ms[first:].copy(), series.temperature_mc[first:].copy(), until_ms)
+
+
+def changed_from_ms(series: Series, fresh_from_ms: int, logger: Logger) -> int:
+    """From when on a channel's history may differ, now that its series holds a new reading at `fresh_from_ms`: since
+    the reading before it, or one interval earlier if that is too long ago or there is none."""
+    position = int(np.searchsorted(series.at_ms, fresh_from_ms, side="left"))
+    interval_before_ms = fresh_from_ms - logger.logging_interval_ms
+    if not position:
+        return interval_before_ms
+    before_ms = int(series.at_ms[position - 1])
+    return before_ms if fresh_from_ms - before_ms <= logger.gap_after_ms else interval_before_ms
 
 
 def route_until(route: Sequence[CustodySegment], now_ms: int) -> tuple[CustodySegment, ...]:
@@ -213,7 +253,7 @@ def route_until(route: Sequence[CustodySegment], now_ms: int) -> tuple[CustodySe
 
 def last_segment(route: Sequence[CustodySegment]) -> CustodySegment:
     """The custody that ends last; an open one has not ended, even where another began after it."""
-    return max(route, key=lambda segment: (_end_ms(segment), segment.from_ms, segment.place))
+    return max(route, key=lambda segment: (end_ms(segment), segment.from_ms, segment.place))
 
 
 def evaluation_instant(
@@ -225,23 +265,25 @@ def evaluation_instant(
     """
     last = last_segment(route)
     if as_of_ms is not None:
-        return max(route[0].from_ms, min(as_of_ms, _end_ms(last)))
+        return max(route[0].from_ms, min(as_of_ms, end_ms(last)))
     if last.to_ms is not None:
         return last.to_ms
-    known_ms = last_known_ms(places.get(last.place, NOTHING).history) or last.from_ms
+    known_ms = last_known_ms(places.get(last.place, NOTHING)) or last.from_ms
     return max(last.from_ms, known_ms, silent_until_ms or last.from_ms)
 
 
-def kit_record(route: Sequence[CustodySegment], places: Mapping[str, Record], as_of_ms: int) -> Record:
-    """A kit's own record from its first custody to `as_of_ms`: its places one after the other, unknown in between."""
-    start_ms = route[0].from_ms
+def kit_record(
+    route: Sequence[CustodySegment], places: Mapping[str, Record], as_of_ms: int, since_ms: int = BEGINNING_MS
+) -> Record:
+    """A kit's own record from its first custody to `as_of_ms`: its places one after the other, unknown in between.
+
+    Of that, only what lies after `since_ms`.
+    """
+    start_ms = max(route[0].from_ms, since_ms)
     parts = [
-        _clip_record(
-            places.get(segment.place, NOTHING),
-            segment.from_ms,
-            min(_end_ms(segment), as_of_ms),
-        )
+        _clip_record(places.get(segment.place, NOTHING), max(segment.from_ms, since_ms), min(end_ms(segment), as_of_ms))
         for segment in route
+        if end_ms(segment) > since_ms
     ]
     joined = _join(parts)
     if as_of_ms <= start_ms:
@@ -265,12 +307,13 @@ def custody_problems(route: Sequence[CustodySegment], as_of_ms: int) -> tuple[st
         if segment.from_ms > covered_ms:
             problems.append((covered_ms, f"custody_gap@{covered_ms}"))
         for earlier in route[:number]:
-            if _end_ms(earlier) > segment.from_ms:
+            if end_ms(earlier) > segment.from_ms:
                 overlap = f"custody_overlap:{earlier.place}+{segment.place}@{segment.from_ms}"
                 problems.append((segment.from_ms, overlap))
-        covered_ms = max(covered_ms, _end_ms(segment))
+        covered_ms = max(covered_ms, end_ms(segment))
     return tuple(problem for at_ms, problem in sorted(problems) if at_ms < as_of_ms)
 
 
-def _end_ms(interval: CustodySegment | Monitoring) -> int:
+def end_ms(interval: CustodySegment | Monitoring) -> int:
+    """The end of an interval, later than every instant where it is open."""
     return OPEN_END_MS if interval.to_ms is None else interval.to_ms

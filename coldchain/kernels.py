@@ -2,8 +2,10 @@
 
 Nothing here knows a unit's name, a kit or a file. Temperature histories are contiguous step functions: segment i
 is `(end[i-1], end[i]]` (the first begins at `start`), with the hottest and the coldest known value, or `UNKNOWN` in
-both. Instants and durations are int64 ms, temperatures int32 milli-degC. Limits are arguments, never globals; no
-fastmath and no parallel reduction, so equal input gives equal bits. The signatures are compiled at import and
+both. Instants and durations are int64 ms, temperatures int32 milli-degC. What is counted over a history can be
+continued over the next one: `add_...` takes what was counted before, and counting on gives the bits of counting at
+once. Limits are arguments, never globals; no fastmath and no parallel reduction, so equal input gives equal bits. The
+signatures are compiled at import and
 cached on disk.
 """
 
@@ -19,6 +21,7 @@ NEVER = -(2**63)
 
 _Times = NDArray[np.int64]
 _Temperatures = NDArray[np.int32]
+_Table = NDArray[np.int64]
 _Columns = tuple[_Times, _Temperatures, _Temperatures]
 
 _HISTORY = "int64[::1], int32[::1], int32[::1]"
@@ -122,74 +125,88 @@ def overlay(
     return end[:m].copy(), hot[:m].copy(), cold[:m].copy()
 
 
-@njit(f"int64[::1](int64, {_HISTORY})", cache=True, nogil=True)
-def totals(start: int, end: _Times, hot: _Temperatures, cold: _Temperatures) -> _Times:
-    """(known ms, unknown ms, longest unknown ms, sum of hot x ms, max of hot, min of cold) of a history."""
-    known = unknown = run = longest = weighted = 0
-    hottest, coldest = UNKNOWN, 2**31 - 1
-    previous = start
-    for i in range(len(end)):
-        duration = end[i] - previous
-        previous = end[i]
-        if hot[i] == UNKNOWN:
-            unknown += duration
-            run += duration
-            longest = max(longest, run)
-        else:
-            run = 0
-            known += duration
-            weighted += duration * hot[i]
-            hottest = max(hottest, hot[i])
-            coldest = min(coldest, cold[i])
-    return np.array([known, unknown, longest, weighted, hottest, coldest], np.int64)
+@njit(f"void(int64[::1], int64, {_HISTORY})", cache=True, nogil=True)
+def add_totals(totals: _Times, start: int, end: _Times, hot: _Temperatures, cold: _Temperatures) -> None:
+    """Continue `totals` over a history.
 
-
-@njit("Tuple((int64, int64))(int64, int64[::1], int32[::1], int64, int64)", cache=True, nogil=True)
-def unknown_breach(
-    start: int, end: _Times, hot: _Temperatures, allowed_total: int, allowed_single: int
-) -> tuple[int, int]:
-    """Instants at which unknown time in total, and in one stretch, passes what is allowed, or NEVER."""
-    total = run = 0
-    total_at = single_at = NEVER
-    previous = start
-    for i in range(len(end)):
-        duration = end[i] - previous
-        if hot[i] == UNKNOWN:
-            if total_at == NEVER and total + duration > allowed_total:
-                total_at = previous + allowed_total - total
-            if single_at == NEVER and run + duration > allowed_single:
-                single_at = previous + allowed_single - run
-            total += duration
-            run += duration
-        else:
-            run = 0
-        previous = end[i]
-    return total_at, single_at
-
-
-@njit(f"int64[::1](int64, {_HISTORY}, int64, int64, int64, int64, int64)", cache=True, nogil=True)
-def out_of_range(
-    start: int,
-    end: _Times,
-    hot: _Temperatures,
-    cold: _Temperatures,
-    low: int,
-    high: int,
-    allowed_total: int,
-    allowed_single: int,
-    allowed_events: int,
-) -> _Times:
-    """Time below `low` or above `high` (strictly), its runs, and when each passes what is allowed.
-
-    Returns (total, worst total, longest run, worst longest run, runs, instant the total passes `allowed_total`, instant
-    one run passes `allowed_single`, instant the run after `allowed_events` starts, ms of the run still open at the
-    end, sides on which the end is out of range). In the total, an instant that is above and below counts on both sides.
-    The worst case adds unknown stretches inside a run or next to it. Instants are NEVER if not passed.
+    Fields: 0 known ms, 1 unknown ms, 2 longest unknown ms, 3 unknown ms at the end, 4 sum of hot x ms, 5 max of hot,
+    6 min of cold. They begin as `no_totals()`.
     """
-    total = worst_total = longest = worst_longest = runs = 0
-    total_at = single_at = events_at = NEVER
-    run = worst_run = gap = sides = 0
-    running = False
+    previous = start
+    for i in range(len(end)):
+        duration = end[i] - previous
+        previous = end[i]
+        if hot[i] == UNKNOWN:
+            totals[1] += duration
+            totals[3] += duration
+            totals[2] = max(totals[2], totals[3])
+        else:
+            totals[3] = 0
+            totals[0] += duration
+            totals[4] += duration * hot[i]
+            totals[5] = max(totals[5], hot[i])
+            totals[6] = min(totals[6], cold[i])
+
+
+def no_totals() -> _Times:
+    """The totals of no time at all."""
+    return np.array([0, 0, 0, 0, 0, UNKNOWN, 2**31 - 1], np.int64)
+
+
+# Fields of the tally of one limit.
+TOTAL, WORST_TOTAL, LONGEST, WORST_LONGEST, RUNS = 0, 1, 2, 3, 4
+TOTAL_AT, SINGLE_AT, EVENTS_AT = 5, 6, 7
+RUN, WORST_RUN, GAP, SIDES, RUNNING = 8, 9, 10, 11, 12
+FIELDS = 13
+
+# Columns of what a limit measures. UNKNOWN_TIME is 1 where it counts unknown time, 0 for time out of range.
+UNKNOWN_TIME, LOW, HIGH, ALLOWED_TOTAL, ALLOWED_SINGLE, ALLOWED_EVENTS = 0, 1, 2, 3, 4, 5
+
+
+def no_tallies(count: int) -> NDArray[np.int64]:
+    """The tallies of `count` limits over no time at all."""
+    tallies = np.zeros((count, FIELDS), np.int64)
+    tallies[:, [TOTAL_AT, SINGLE_AT, EVENTS_AT]] = NEVER
+    return tallies
+
+
+@njit("void(int64[::1], int64[::1], int64, int64[::1], int32[::1])", cache=True, nogil=True)
+def add_unknown_time(tally: _Times, limit: _Times, start: int, end: _Times, hot: _Temperatures) -> None:
+    """Continue the tally of a limit on unknown time: TOTAL, LONGEST, RUN, and when each passes what is allowed."""
+    previous = start
+    for i in range(len(end)):
+        duration = end[i] - previous
+        if hot[i] == UNKNOWN:
+            if tally[TOTAL_AT] == NEVER and tally[TOTAL] + duration > limit[ALLOWED_TOTAL]:
+                tally[TOTAL_AT] = previous + limit[ALLOWED_TOTAL] - tally[TOTAL]
+            if tally[SINGLE_AT] == NEVER and tally[RUN] + duration > limit[ALLOWED_SINGLE]:
+                tally[SINGLE_AT] = previous + limit[ALLOWED_SINGLE] - tally[RUN]
+            tally[TOTAL] += duration
+            tally[RUN] += duration
+            tally[LONGEST] = max(tally[LONGEST], tally[RUN])
+        else:
+            tally[RUN] = 0
+        previous = end[i]
+
+
+@njit(f"void(int64[::1], int64[::1], int64, {_HISTORY})", cache=True, nogil=True)
+def add_out_of_range(
+    tally: _Times, limit: _Times, start: int, end: _Times, hot: _Temperatures, cold: _Temperatures
+) -> None:
+    """Continue the tally of time below LOW or above HIGH (strictly), its runs, and when each passes what is allowed.
+
+    TOTAL counts an instant that is above and below on both sides. TOTAL_AT, SINGLE_AT, EVENTS_AT: when the total, one
+    run, the number of runs passes what is allowed, or NEVER. The worst case adds unknown stretches inside a run or
+    next to it: WORST_TOTAL, WORST_LONGEST, WORST_RUN stand for what is settled, GAP is the unknown time since the last
+    known one, which counts as soon as it borders on a run. RUN: known ms of the run that goes on while RUNNING. SIDES:
+    on how many sides the last known time is out of range.
+    """
+    low, high = limit[LOW], limit[HIGH]
+    allowed_total, allowed_single, allowed_events = limit[ALLOWED_TOTAL], limit[ALLOWED_SINGLE], limit[ALLOWED_EVENTS]
+    total, worst_total, longest, worst_longest = tally[TOTAL], tally[WORST_TOTAL], tally[LONGEST], tally[WORST_LONGEST]
+    runs, run, worst_run, gap = tally[RUNS], tally[RUN], tally[WORST_RUN], tally[GAP]
+    total_at, single_at, events_at = tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT]
+    sides, running = tally[SIDES], tally[RUNNING]
     previous = start
     for i in range(len(end)):
         duration = end[i] - previous
@@ -199,7 +216,7 @@ def out_of_range(
             sides = int(hot[i] > high) + int(cold[i] < low)
             if sides:
                 if not running:
-                    running = True
+                    running = 1
                     runs += 1
                     run = worst_run = 0
                     if events_at == NEVER and runs > allowed_events:
@@ -215,35 +232,44 @@ def out_of_range(
             elif running:
                 worst_total += gap
                 worst_run += gap
-                running = False
+                running = 0
             longest = max(longest, run)
             worst_longest = max(worst_longest, worst_run)
             if not sides:
                 run = worst_run = 0
             gap = 0
         previous = end[i]
-    if running:
-        worst_total += gap
-        worst_longest = max(worst_longest, worst_run + gap)
-    sides_now = 0 if gap else sides
-    return np.array(
-        [total, worst_total, longest, worst_longest, runs, total_at, single_at, events_at, run, sides_now],
-        np.int64,
-    )
+    tally[TOTAL], tally[WORST_TOTAL], tally[LONGEST], tally[WORST_LONGEST] = total, worst_total, longest, worst_longest
+    tally[RUNS], tally[RUN], tally[WORST_RUN], tally[GAP] = runs, run, worst_run, gap
+    tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT] = total_at, single_at, events_at
+    tally[SIDES], tally[RUNNING] = sides, running
 
 
-@njit(f"int64[:, ::1](int64, {_HISTORY}, int64, int64)", cache=True, nogil=True)
-def excursion_runs(
-    start: int, end: _Times, hot: _Temperatures, cold: _Temperatures, low: int, high: int
-) -> NDArray[np.int64]:
-    """Every run above `high` or below `low`: rows of (start, end, known ms, extreme value, closed).
+@njit(f"void(int64[:, ::1], int64[:, ::1], int64, {_HISTORY})", cache=True, nogil=True)
+def add_to_tallies(
+    tallies: _Table, limits: _Table, start: int, end: _Times, hot: _Temperatures, cold: _Temperatures
+) -> None:
+    """Continue the tally of every limit of a profile over a history."""
+    for k in range(len(tallies)):
+        if limits[k, UNKNOWN_TIME]:
+            add_unknown_time(tallies[k], limits[k], start, end, hot)
+        else:
+            add_out_of_range(tallies[k], limits[k], start, end, hot, cold)
+
+
+@njit(f"int64[:, ::1](int64[:, ::1], int64, {_HISTORY}, int64, int64)", cache=True, nogil=True)
+def add_runs(
+    before: _Table, start: int, end: _Times, hot: _Temperatures, cold: _Temperatures, low: int, high: int
+) -> _Table:
+    """Every run above `high` or below `low`: rows of (start, end, known ms, extreme value, closed), after `before`.
 
     Call it with one side open (`low` below every value, or `high` above). A run is closed once known in-range time
-    follows; unknown time neither ends it nor adds to it.
+    follows; unknown time neither ends it nor adds to it. The last run of `before` goes on if it is not closed.
     """
-    rows = np.empty((len(end), 5), np.int64)
-    m = 0
-    running = False
+    m = len(before)
+    rows = np.empty((m + len(end), 5), np.int64)
+    rows[:m] = before
+    running = m > 0 and rows[m - 1, 4] == 0
     previous = start
     for i in range(len(end)):
         if hot[i] != UNKNOWN:
@@ -265,3 +291,8 @@ def excursion_runs(
                 rows[m - 1, 4] = 1
         previous = end[i]
     return rows[:m].copy()
+
+
+def no_runs() -> _Table:
+    """The runs of no time at all."""
+    return np.empty((0, 5), np.int64)

@@ -186,6 +186,11 @@ class Assessment:
         """(limit id, share in percent) of every early warning that holds."""
         return tuple((f.limit_id, f.warned_share) for f in self.limits if f.warned_share is not None)
 
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What anybody has to be told of: verdict, breaches, early warnings, and what is wrong with the data."""
+        return self.verdict, self.breaches, self.warned, self.conflicts, self.custody_problems
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEvent:

@@ -2,68 +2,29 @@
 
 All three come down to the same line of functions: series -> channel -> place -> kit group -> assessment -> events.
 Each is pure. `step` returns what would change; `adopt` makes it the state, once it is stored. Time comes in as an
-argument.
+argument, and so does the past that is no longer in memory (`scene`, `retention`).
 """
 
 from __future__ import annotations
 
 from collections import ChainMap, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from coldchain import history, quarantine, stability
-from coldchain.history import EMPTY, NOTHING, Record, Series
-from coldchain.model import Assessment, CustodySegment, EarlyWarning, Kind, QuarantineEvent
+from coldchain import history, judgement, patience, quarantine, stability, tally
+from coldchain.history import BEGINNING_MS, EMPTY, OPEN_END_MS, Series
+from coldchain.model import Assessment, EarlyWarning, Kind, QuarantineEvent
+from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile, composite
-from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, ReadingBatch
-from coldchain.registry import KitGroup, Registry
+from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.registry import Registry
+from coldchain.scene import Scene, plausible, read_again
+from coldchain.state import Archive, State, Step, adopt
+from coldchain.tally import Measures, Tally
 
-
-@dataclass(slots=True)
-class State:
-    """Everything known so far. Changed by `adopt` alone.
-
-    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged.
-    `channels`, `places`: what they contribute. `silent_until`: up to where a silent place counts as unknown.
-    `as_of_ms`: a fixed evaluation instant, None for the default of SEMANTICS 2.4. `is_live`: kits are judged by their
-    route up to now; otherwise, in a replay, by the whole route.
-    """
-
-    registry: Registry
-    rules: Mapping[str, StabilityProfile]
-    as_of_ms: int | None = None
-    is_live: bool = False
-    series: dict[ChannelKey, Series] = field(default_factory=dict)
-    unverified: dict[ChannelKey, Series] = field(default_factory=dict)
-    channels: dict[ChannelKey, Record] = field(default_factory=dict)
-    places: dict[str, Record] = field(default_factory=dict)
-    silent_until: dict[str, int] = field(default_factory=dict)
-    assessments: dict[str, Assessment] = field(default_factory=dict)
-    events: dict[str, dict[str, QuarantineEvent]] = field(default_factory=dict)
-    warned: set[str] = field(default_factory=set)
-    arrivals: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step changes; nothing is changed until `adopt`.
-
-    `fresh` is aligned with the batches of the step: of each, the readings not known before. `assessments` are those
-    that changed, by kit group.
-    """
-
-    fresh: tuple[ReadingBatch, ...] = ()
-    assessments: Mapping[str, Assessment] = field(default_factory=dict)
-    events: tuple[QuarantineEvent, ...] = ()
-    warnings: tuple[EarlyWarning, ...] = ()
-    series: Mapping[ChannelKey, Series] = field(default_factory=dict)
-    unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
-    channels: Mapping[ChannelKey, Record] = field(default_factory=dict)
-    places: Mapping[str, Record] = field(default_factory=dict)
-    silent_until: Mapping[str, int] = field(default_factory=dict)
-    arrivals: int = 0
+__all__ = ["State", "Step", "adopt", "look", "replay", "silence", "start", "step"]
 
 
 def start(
@@ -76,64 +37,143 @@ def start(
     now_ms: int,
     as_of_ms: int | None = None,
     is_live: bool = False,
+    archive: Archive | None = None,
 ) -> tuple[State, Step]:
     """The state after a restart, and what judging every kit finds beyond the `events` and `warnings` already given.
 
     Raises BadInput if a kit names a profile that does not exist, or opens a balance of a limit that does not.
     """
-    state = State(registry, rules(registry, profiles), as_of_ms, is_live)
+    state = empty(registry, profiles, as_of_ms=as_of_ms, is_live=is_live, archive=archive)
     for event in events:
         state.events.setdefault(event.kit, {})[event.id] = event
     state.warned.update(warning.id for warning in warnings)
-    merged = _merge(state, batches)
+    merged, _ = _merge(Scene(state), batches)
     adopt(state, merged)
-    places = {place: _place(state, place, state.channels) for place in registry.places}
-    silent = _silent(state, places, now_ms) if is_live else {}
-    found = _judge_groups(state, registry.groups, places, silent, now_ms)
-    return state, replace(found, fresh=merged.fresh, places=places)
+    scene = Scene(state)
+    for place in registry.places:
+        scene.renew(place, OPEN_END_MS)
+    silent = _silent(scene, now_ms) if is_live else {}
+    found = _judge(scene, dict.fromkeys(registry.groups, OPEN_END_MS), silent, now_ms, registry.places)
+    return state, replace(found, fresh=merged.fresh)
+
+
+def empty(
+    registry: Registry,
+    profiles: Mapping[str, StabilityProfile],
+    *,
+    as_of_ms: int | None = None,
+    is_live: bool = False,
+    archive: Archive | None = None,
+) -> State:
+    """A state that knows the registry and the rules and has seen no reading."""
+    chosen = rules(registry, profiles)
+    counted: dict[tuple[str, object], Measures] = {}
+    measures = {}
+    for group_id, profile in chosen.items():
+        opening = registry.groups[group_id].fate.opening
+        key = profile.name, opening
+        if key not in counted:
+            counted[key] = tally.measures(profile, {balance.limit: balance.amount for balance in opening})
+        measures[group_id] = counted[key]
+    return State(registry, chosen, measures, as_of_ms, is_live, archive)
 
 
 def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
-    """What new readings change: only the kit groups whose places they reach are judged again."""
-    merged = _merge(state, batches)
-    changed = {place for key in merged.channels for place in state.registry.places_watched_by.get(key, ())}
-    channels = ChainMap(dict(merged.channels), state.channels)
-    places = {place: _place(state, place, channels) for place in sorted(changed)}
-    groups = {group for place in places for group in state.registry.groups_at.get(place, ())}
-    found = _judge_groups(state, groups, places, {}, now_ms)
-    return replace(merged, assessments=found.assessments, events=found.events, warnings=found.warnings, places=places)
+    """What new readings change: only the kit groups whose places they reach are judged again, and these only where
+    what changed can matter to them."""
+    scene = Scene(state)
+    merged, channels_from = _merge(scene, batches)
+    changed: dict[str, int] = {}
+    for place, from_ms in sorted(_places_from(state.registry, channels_from).items()):
+        record = scene.renew(place, from_ms)
+        if not patience.holds(state.patience.get(place, patience.NONE), record, from_ms):
+            changed[place] = from_ms
+    groups = {}
+    for group_id in {group for place in changed for group in state.registry.groups_at.get(place, ())}:
+        first_ms = judgement.first_change_ms(state.registry.groups[group_id].fate.route, changed)
+        if first_ms is not None:
+            groups[group_id] = first_ms
+    found = _judge(scene, groups, {}, now_ms, changed)
+    return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
+
+
+def amend(
+    before: State, registry: Registry, profiles: Mapping[str, StabilityProfile], now_ms: int
+) -> tuple[State, Step]:
+    """The state under a changed registry or changed rules, and what judging the kit groups that they touch finds.
+
+    Places that are watched as before, and groups that share the fate and the rules they had, go on from where they
+    were. `before` must not be used any more. Raises ValueError without an archive to read changed channels again.
+    """
+    if before.archive is None:
+        raise ValueError("a state without an archive cannot be amended: start it again")
+    state = empty(registry, profiles, as_of_ms=before.as_of_ms, is_live=before.is_live, archive=before.archive)
+    state.events, state.warned, state.silent_until = before.events, before.warned, before.silent_until
+    state.arrivals = before.arrivals
+    state.series, state.unverified = dict(before.series), dict(before.unverified)
+    same = {place for place in registry.places if _is_watched_alike(before.registry, registry, place)}
+    others = registry.places.keys() - same
+    changed = {key for key in before.series.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
+    changed |= {ChannelKey(e.logger, e.channel) for place in others for e in registry.monitoring_of.get(place, ())}
+    for key in changed:
+        logger = registry.loggers.get(key.logger)
+        state.series[key], state.unverified[key] = read_again(before.archive, key, logger)
+    state.places = {place: before.places[place] for place in same & before.places.keys()}
+    scene = Scene(state)
+    for place in others:
+        scene.renew(place, OPEN_END_MS)
+    for group in registry.groups.values():
+        was = before.registry.groups.get(group.id)
+        if was is None or before.rules[group.id] != state.rules[group.id]:
+            continue
+        if any(segment.place not in same for segment in group.fate.route):
+            continue
+        if group.id in before.tallies:
+            state.tallies[group.id] = before.tallies[group.id]
+        if was.kits == group.kits and group.id in before.assessments:
+            state.assessments[group.id] = before.assessments[group.id]
+    silent = _silent(scene, now_ms) if state.is_live else {}
+    due = registry.groups.keys() - state.assessments.keys()
+    return state, _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
+
+
+def _is_watched_alike(one: Registry, other: Registry, place: str) -> bool:
+    """Whether two registries say the same of who watches a place."""
+    entries = other.monitoring_of.get(place, ())
+    if place not in one.places or one.monitoring_of.get(place, ()) != entries:
+        return False
+    return all(one.loggers[entry.logger] == other.loggers[entry.logger] for entry in entries)
+
+
+def _is_other_logger(before: State, after: State, key: ChannelKey) -> bool:
+    return before.registry.loggers.get(key.logger) != after.registry.loggers.get(key.logger)
 
 
 def silence(state: State, now_ms: int) -> Step:
     """What passing time means for a live state: where a place has been silent for longer than its gap, time up to now
-    is unknown; and custody that has ended since a kit was last judged has a known end."""
-    silent = _silent(state, state.places, now_ms)
+    is unknown; and custody that has ended or begun since a kit was last judged is known to have."""
+    scene = Scene(state)
+    silent = _silent(scene, now_ms)
     due = []
     for group in state.registry.groups.values():
-        route = history.route_until(group.fate.route, now_ms)
-        last = history.last_segment(route) if route else None
-        judged = state.assessments.get(group.id)
-        if last is None:
+        if not group.fate.route:
             continue
+        last = history.last_segment(history.route_until(group.fate.route, now_ms))
+        judged = state.assessments.get(group.id)
+        judged_to_ms = BEGINNING_MS if judged is None or judged.as_of_ms is None else judged.as_of_ms
         is_silent = last.to_ms is None and last.place in silent
-        has_ended = last.to_ms is not None and (judged is None or judged.as_of_ms != last.to_ms)
-        if is_silent or has_ended:
+        if is_silent or judged_to_ms < last.from_ms or (last.to_ms is not None and judged_to_ms != last.to_ms):
             due.append(group.id)
-    return _judge_groups(state, due, {}, silent, now_ms)
+    return _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 
 
-def adopt(state: State, change: Step) -> None:
-    """Make what a step found the state; called once it is stored."""
-    state.series.update(change.series)
-    state.unverified.update(change.unverified)
-    state.channels.update(change.channels)
-    state.places.update(change.places)
-    state.silent_until.update(change.silent_until)
-    state.assessments.update(change.assessments)
-    for event in change.events:
-        state.events.setdefault(event.kit, {})[event.id] = event
-    state.warned.update(warning.id for warning in change.warnings)
-    state.arrivals += change.arrivals
+def look(state: State, group_ids: Iterable[str], now_ms: int) -> dict[str, Assessment]:
+    """The assessments of kit groups as of now. Those of the state have the same outcomes, but may be as of earlier."""
+    scene = Scene(state)
+    groups = ((group_id, state.registry.groups[group_id]) for group_id in group_ids)
+    return {
+        group_id: judgement.judge(scene, group, state.silent_until, now_ms).assessment for group_id, group in groups
+    }
 
 
 def replay(
@@ -173,111 +213,102 @@ def rules(registry: Registry, profiles: Mapping[str, StabilityProfile]) -> dict[
     return chosen
 
 
-def route_of(state: State, group: KitGroup, now_ms: int) -> tuple[CustodySegment, ...]:
-    """The route by which a group is judged: up to now in a live state, else the whole one."""
-    return history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
-
-
-def _merge(state: State, batches: Sequence[ReadingBatch]) -> Step:
-    """The series with the readings of all batches, and the channels they change."""
+def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[ChannelKey, int]]:
+    """The series with the readings of all batches, and the channels they change, each from when on."""
+    state = scene.state
     by_channel: dict[ChannelKey, list[int]] = defaultdict(list)
     for number, batch in enumerate(batches):
         by_channel[batch.key].append(number)
     fresh = list(batches)
-    series: dict[ChannelKey, Series] = {}
     unverified: dict[ChannelKey, Series] = {}
-    channels: dict[ChannelKey, Record] = {}
+    changed: dict[ChannelKey, int] = {}
     for key, numbers in by_channel.items():
         logger = state.registry.loggers.get(key.logger)
         mine = [batches[number] for number in numbers]
+        verified = [history.is_verified(batch, logger) for batch in mine]
+        believed = np.concatenate(verified)
+        is_fresh = np.empty(len(believed), np.bool_)
         at = np.concatenate([batch.at_ms for batch in mine])
-        temperature = np.concatenate([batch.temperature_mc for batch in mine])
-        impossible = (temperature < ABSOLUTE_ZERO_MC) | (temperature > HIGHEST_MC)
-        temperature = np.where(impossible, np.int32(FAULT_MC), temperature)
-        verified = np.concatenate([history.is_verified(batch, logger) for batch in mine])
-        is_fresh = np.empty(len(at), np.bool_)
-        if verified.any():
-            before = state.series.get(key, EMPTY)
-            series[key], is_fresh[verified] = history.merge(before, at[verified], temperature[verified])
-            if logger is not None and is_fresh[verified].any():
-                channels[key] = history.channel_record(key, series[key], logger)
-        if not verified.all():
+        temperature = plausible(np.concatenate([batch.temperature_mc for batch in mine]))
+        if believed.any():
+            is_fresh[believed] = scene.merge(key, at[believed], temperature[believed])
+            new_at = at[believed & is_fresh] if is_fresh[believed].any() else at[:0]
+            if logger is not None and len(new_at):
+                changed[key] = history.changed_from_ms(scene.series[key], int(new_at.min()), logger)
+        if not believed.all():
             before = state.unverified.get(key, EMPTY)
-            unverified[key], is_fresh[~verified] = history.merge(before, at[~verified], temperature[~verified])
+            unverified[key], is_fresh[~believed] = history.merge(before, at[~believed], temperature[~believed])
         offset = 0
         for number, batch in zip(numbers, mine, strict=True):
             fresh[number] = batch.select(is_fresh[offset : offset + len(batch)])
             offset += len(batch)
     arrivals = sum(len(batch) for batch in batches)
-    return Step(tuple(fresh), series=series, unverified=unverified, channels=channels, arrivals=arrivals)
+    return Step(tuple(fresh), series=scene.series.maps[0], unverified=unverified, arrivals=arrivals), changed
 
 
-def _place(state: State, place: str, channels: Mapping[ChannelKey, Record]) -> Record:
-    return history.place_record(state.registry.monitoring_of.get(place, ()), channels)
+def _places_from(registry: Registry, channels: Mapping[ChannelKey, int]) -> dict[str, int]:
+    """The places that changed channels watch, each with the first instant that may differ."""
+    changed: dict[str, int] = {}
+    for key, from_ms in channels.items():
+        for place in registry.places_watched_by.get(key, ()):
+            changed[place] = min(from_ms, changed.get(place, from_ms))
+    return changed
 
 
-def _judge_groups(
-    state: State,
-    group_ids: Collection[str],
-    changed_places: Mapping[str, Record],
+def _judge(
+    scene: Scene,
+    groups: Mapping[str, int],
     silent: Mapping[str, int],
     now_ms: int,
+    complete: Collection[str] = (),
 ) -> Step:
-    """Assess kit groups again, each once, and find what that changes among the events of their kits."""
-    places = ChainMap(dict(changed_places), state.places)
+    """Assess kit groups again, each once, and find what that changes among the events of their kits.
+
+    `groups`: each with the first instant of its custody that may differ. `complete`: the places all of whose groups
+    that may differ are among them.
+    """
+    state = scene.state
     silent_until = ChainMap(dict(silent), state.silent_until)
     assessments: dict[str, Assessment] = {}
+    outcomes: dict[str, Assessment] = {}
+    tallies: dict[str, Tally] = {}
     events: list[QuarantineEvent] = []
     warnings: list[EarlyWarning] = []
-    for group_id in sorted(group_ids):
+    waits = Waits(state.patience, complete)
+    for group_id in sorted(groups):
         group = state.registry.groups[group_id]
-        assessment = _assess(state, group, places, silent_until, now_ms)
-        before = state.assessments.get(group_id)
-        if assessment == before:
+        judged = judgement.judge(scene, group, silent_until, now_ms, groups[group_id])
+        now, before = judged.assessment, state.assessments.get(group_id)
+        if judged.kept is not None:
+            tallies[group_id] = judged.kept
+        if state.is_live and judged.record is not None:
+            waits.add(
+                group.fate.route, state.rules[group_id], state.measures[group_id], now, judged.record, scene.places
+            )
+        if now == before:
             continue
-        assessments[group_id] = assessment
-        if before is None or before.breaches != assessment.breaches:
+        assessments[group_id] = now
+        if before is None or before.outcome != now.outcome:
+            outcomes[group_id] = now
+        if before is None or before.breaches != now.breaches:
             for kit in group.kits:
-                events.extend(quarantine.revise(state.events.get(kit, {}), kit, assessment, now_ms))
-        if before is None or before.warned != assessment.warned:
-            warnings.extend(quarantine.early_warnings(state.warned, group.kits, assessment))
-    return Step(assessments=assessments, events=tuple(events), warnings=tuple(warnings), silent_until=silent)
-
-
-def _assess(
-    state: State, group: KitGroup, places: Mapping[str, Record], silent_until: Mapping[str, int], now_ms: int
-) -> Assessment:
-    profile = state.rules[group.id]
-    route, opening = route_of(state, group, now_ms), {balance.limit: balance.amount for balance in group.fate.opening}
-    if not route:
-        return stability.judge(profile, None, opening, history.custody_problems(route, 0))
-    last = history.last_segment(route).place
-    silent_ms = silent_until.get(last)
-    if silent_ms is not None and not _is_silent(state.registry, last, places, silent_ms):
-        silent_ms = None  # late data have arrived since the silence was noticed: what is left is an ordinary interval
-    as_of_ms = history.evaluation_instant(route, places, state.as_of_ms, silent_ms)
-    record = history.kit_record(route, places, as_of_ms)
-    return stability.judge(profile, record, opening, history.custody_problems(route, as_of_ms))
-
-
-def _silent(state: State, places: Mapping[str, Record], now_ms: int) -> dict[str, int]:
-    """The places with kits of which nothing has been known for longer than their gap, and up to when: now."""
-    return {place: now_ms for place in state.registry.groups_at if _is_silent(state.registry, place, places, now_ms)}
-
-
-def _is_silent(registry: Registry, place: str, places: Mapping[str, Record], now_ms: int) -> bool:
-    """Whether nothing is known of a place, or nothing for longer than its gap."""
-    known_ms = history.last_known_ms(places.get(place, NOTHING).history)
-    return known_ms is None or now_ms - known_ms > _gap_after_ms(registry, place, now_ms)
-
-
-def _gap_after_ms(registry: Registry, place: str, now_ms: int) -> int:
-    """How long a place may be silent: the longest gap of the loggers that watch it now, 0 if none does."""
-    return max(
-        (
-            registry.loggers[m.logger].gap_after_ms
-            for m in registry.monitoring_of.get(place, ())
-            if m.from_ms < now_ms and (m.to_ms is None or now_ms <= m.to_ms)
-        ),
-        default=0,
+                events.extend(quarantine.revise(state.events.get(kit, {}), kit, now, now_ms))
+        if before is None or before.warned != now.warned:
+            warnings.extend(quarantine.early_warnings(state.warned, group.kits, now))
+    return Step(
+        assessments=assessments,
+        outcomes=outcomes,
+        events=tuple(events),
+        warnings=tuple(warnings),
+        series=scene.series.maps[0],
+        places=scene.places.maps[0],
+        tallies=tallies,
+        silent_until=silent,
+        patience=waits.patience(scene.places),
     )
+
+
+def _silent(scene: Scene, now_ms: int) -> dict[str, int]:
+    """The places with kits of which nothing has been known for longer than their gap, and up to when: now."""
+    there = scene.state.registry.groups_at
+    return {place: now_ms for place in there if judgement.is_silent(scene, place, now_ms)}

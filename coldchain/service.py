@@ -195,7 +195,7 @@ class Service:
         return self._guarded(once)
 
     def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int) -> None:
-        if not (messages or change.assessments or change.events or change.warnings):
+        if not (messages or change.outcomes or change.events or change.warnings):
             return
         alerts = compose(
             change.events,

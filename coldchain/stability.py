@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from coldchain import exposure
-from coldchain.exposure import Totals
-from coldchain.history import History, Record
+from coldchain.exposure import GAS_CONSTANT_J_MOL_K, Totals
+from coldchain.history import Record
 from coldchain.model import Assessment, Kind, LimitFinding, Severity, Verdict
 from coldchain.profiles import Limit, StabilityProfile
+from coldchain.tally import Tally, advance, begin, measures
 
 _UNKNOWN_KINDS = (Kind.UNKNOWN_ACCUMULATED, Kind.UNKNOWN_SINGLE)
 _WITH_OPENING = (Kind.ACCUMULATED, Kind.EVENTS, Kind.UNKNOWN_ACCUMULATED)
@@ -30,6 +31,20 @@ def judge(
 
     `opening`: balances already spent by limit id, ms or a count.
     """
+    if record is None or record.history is None:
+        return assess(profile, None, opening, custody_problems)
+    counted = measures(profile, opening)
+    whole = advance(begin(counted, record.history.start_ms), counted, record)
+    return assess(profile, whole, opening, custody_problems)
+
+
+def assess(
+    profile: StabilityProfile,
+    tally: Tally | None,
+    opening: Mapping[str, int],
+    custody_problems: tuple[str, ...] = (),
+) -> Assessment:
+    """What the tally of a kit's whole record means; None (no custody at all) is indeterminate."""
     nothing = Assessment(
         profile=profile.name,
         profile_version=profile.version,
@@ -38,20 +53,22 @@ def judge(
         limits=tuple(_unspent(limit, opening.get(limit.id, 0)) for limit in profile.limits),
         custody_problems=custody_problems,
     )
-    if record is None or record.history is None:
+    if tally is None:
         return nothing
-    history = record.history
-    facts = exposure.totals(history)
-    findings = tuple(_judge(limit, record, history, facts, opening.get(limit.id, 0)) for limit in profile.limits)
-    runs = exposure.excursions(history, profile.label_low_mc, profile.label_high_mc)
+    facts = exposure.totals_of(tally.totals)
+    findings = _findings(profile, tally, facts, opening)
+    runs = exposure.excursions_of(tally.above, tally.below, profile.label_low_mc, profile.label_high_mc)
     mkt_c = None
     if not profile.is_frozen:
-        mkt_c = exposure.highest([exposure.mkt(history, energy) for energy in profile.activation_energies_j_mol])
+        rates_k = (energy / GAS_CONSTANT_J_MOL_K for energy in profile.activation_energies_j_mol)
+        mkt_c = exposure.highest(
+            [exposure.mkt_of(sums, facts.known_ms, a_k) for sums, a_k in zip(tally.sums, rates_k, strict=True)]
+        )
     return replace(
         nothing,
-        verdict=_verdict(findings, has_excursion=bool(runs), has_conflict=bool(record.conflicts)),
-        start_ms=history.start_ms,
-        as_of_ms=history.as_of_ms,
+        verdict=_verdict(findings, has_excursion=bool(runs), has_conflict=bool(tally.conflicts)),
+        start_ms=tally.start_ms,
+        as_of_ms=tally.as_of_ms,
         known_ms=facts.known_ms,
         unknown_ms=facts.unknown_ms,
         longest_unknown_ms=facts.longest_unknown_ms,
@@ -61,54 +78,52 @@ def judge(
         mkt_c=mkt_c,
         limits=findings,
         excursions=runs,
-        conflicts=record.conflicts,
+        conflicts=tally.conflicts,
     )
 
 
-def _judge(limit: Limit, record: Record, history: History, facts: Totals, opening: int) -> LimitFinding:
+def _findings(
+    profile: StabilityProfile, tally: Tally, facts: Totals, opening: Mapping[str, int]
+) -> tuple[LimitFinding, ...]:
+    """The finding of every limit, each from its row of the tally."""
+    rows = iter(tally.limits.tolist())
+    windows = zip(tally.windows, tally.peak_weights.tolist(), strict=True)
+    findings = []
+    for limit in profile.limits:
+        if limit.kind is Kind.MKT:
+            window, peak_weight = next(windows)
+            found = exposure.trailing_mkt_of(window, peak_weight, limit.activation_energy_j_mol / GAS_CONSTANT_J_MOL_K)
+            findings.append(_finding(limit, peak_c=found.peak_c, breached_at_ms=found.breached_at_ms))
+        else:
+            findings.append(_counted(limit, next(rows), tally.start_ms, facts, opening.get(limit.id, 0)))
+    return tuple(findings)
+
+
+def _counted(limit: Limit, row: list[int], start_ms: int, facts: Totals, opening: int) -> LimitFinding:
+    """The finding of a limit on time, runs or unknown time."""
+    found = exposure.out_of_range_of(row)
     match limit.kind:
-        case Kind.MKT:
-            found = exposure.trailing_mkt(
-                history,
-                record.reading_at_ms,
-                window_ms=limit.window_ms,
-                max_mc=limit.allowed,
-                min_coverage=limit.min_coverage,
-                activation_energy_j_mol=limit.activation_energy_j_mol,
-            )
-            return _finding(limit, peak_c=found.peak_c, breached_at_ms=found.breached_at_ms)
-        case Kind.UNKNOWN_ACCUMULATED | Kind.UNKNOWN_SINGLE:
-            total_at, single_at = exposure.unknown_breaches(history, limit.allowed - opening, limit.allowed)
-            if limit.kind is Kind.UNKNOWN_SINGLE:
-                return _finding(limit, facts.longest_unknown_ms, breached_at_ms=single_at)
-            return _spent(limit, opening, facts.unknown_ms, history.start_ms, total_at)
-    found_range = exposure.out_of_range(
-        history,
-        limit.low_mc,
-        limit.high_mc,
-        allowed_total_ms=limit.allowed - opening,
-        allowed_single_ms=limit.allowed,
-        allowed_events=limit.allowed - opening,
-    )
-    sides = found_range.sides_now
-    match limit.kind:
+        case Kind.UNKNOWN_SINGLE:
+            return _finding(limit, facts.longest_unknown_ms, breached_at_ms=found.single_breach_ms)
+        case Kind.UNKNOWN_ACCUMULATED:
+            return _spent(limit, opening, facts.unknown_ms, start_ms, found.total_breach_ms)
         case Kind.EVENTS:
-            return _spent(limit, opening, found_range.runs, history.start_ms, found_range.events_breach_ms)
+            return _spent(limit, opening, found.runs, start_ms, found.events_breach_ms)
         case Kind.SINGLE_EVENT:
-            left_ms = limit.allowed - found_range.open_run_ms
+            left_ms = limit.allowed - found.open_run_ms
             return _finding(
                 limit,
-                found_range.longest_run_ms,
-                worst_case_used=found_range.worst_longest_run_ms,
-                breached_at_ms=found_range.single_breach_ms,
-                exhausted_in_ms=left_ms if sides and found_range.single_breach_ms is None else None,
+                found.longest_run_ms,
+                worst_case_used=found.worst_longest_run_ms,
+                breached_at_ms=found.single_breach_ms,
+                exhausted_in_ms=left_ms if found.sides_now and found.single_breach_ms is None else None,
             )
-    finding = _spent(limit, opening, found_range.total_ms, history.start_ms, found_range.total_breach_ms)
-    is_running_out = sides and finding.breached_at_ms is None
+    finding = _spent(limit, opening, found.total_ms, start_ms, found.total_breach_ms)
+    is_running_out = found.sides_now and finding.breached_at_ms is None
     return replace(
         finding,
-        worst_case_used=opening + found_range.worst_total_ms,
-        exhausted_in_ms=(limit.allowed - finding.used) // sides if is_running_out else None,
+        worst_case_used=opening + found.worst_total_ms,
+        exhausted_in_ms=(limit.allowed - finding.used) // found.sides_now if is_running_out else None,
     )
 
 

@@ -311,9 +311,9 @@ def test_the_instant_of_evaluation(
 
 
 def test_unknown_time_at_the_end_of_a_place_is_not_the_last_that_is_known() -> None:
-    assert history.last_known_ms(record((100, 5000), (105, None), (110, None)).history) == 100
-    assert history.last_known_ms(record((100, None)).history) is None
-    assert history.last_known_ms(None) is None
+    assert history.last_known_ms(record((100, 5000), (105, None), (110, None))) == 100
+    assert history.last_known_ms(record((100, None))) is None
+    assert history.last_known_ms(history.NOTHING) is None
 
 
 def test_a_hand_over_cuts_each_place_at_its_instant() -> None:

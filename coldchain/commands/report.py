@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import coldchain
-from coldchain import history, pipeline
+from coldchain import history, judgement
 from coldchain.commands import terminal
 from coldchain.commands.recall import recall
 from coldchain.errors import BadInput
@@ -49,7 +49,7 @@ def collect(state: State, kits: Sequence[str], events: Sequence[QuarantineEvent]
             raise BadInput("is not registered", key="kit", value=kit)
         group = group_of[kit]
         assessment = state.assessments[group.id]
-        route = pipeline.route_of(state, group, now_ms)
+        route = judgement.route_of(state, group, now_ms)
         as_of_ms = assessment.as_of_ms
         record = history.kit_record(route, state.places, as_of_ms) if route and as_of_ms is not None else None
         rows.append(

@@ -94,7 +94,7 @@ class Ledger:
             if unless_changed_since is not None and self.data_version() != unless_changed_since:
                 raise LedgerChanged("another process wrote to the ledger")
             records.write_messages(connection, messages, step.fresh)
-            records.write_assessments(connection, step.assessments, now_ms)
+            records.write_assessments(connection, step.outcomes, now_ms)
             records.write_events(connection, step.events, now_ms)
             records.write_warnings(connection, step.warnings, now_ms)
             records.write_alerts(connection, alerts, now_ms)

@@ -1,0 +1,108 @@
+"""What a step looks at: the state, with the step's own changes laid over it, and the whole past where it is needed.
+
+A state in a service keeps the last days in memory and has put the rest away; what reaches back further is read again
+from the archive, once per step. Nothing here changes the state.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coldchain import history
+from coldchain.history import EMPTY, NOTHING, OPEN_END_MS, Record, Series
+from coldchain.model import Logger
+from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, MilliCelsius, Milliseconds
+from coldchain.state import Archive, State
+
+
+class Scene:
+    """A state under change. `series`, `places`: as they will be; their first maps hold what the step has changed."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.series: ChainMap[ChannelKey, Series] = ChainMap({}, state.series)
+        self.places: ChainMap[str, Record] = ChainMap({}, state.places)
+        self._whole_series: dict[ChannelKey, Series] = {}
+        self._whole_places: dict[str, Record] = {}
+
+    def whole_series(self, key: ChannelKey) -> Series:
+        """Everything known of a channel, what has been put away included."""
+        kept = self.series.get(key, EMPTY)
+        if self.state.archive is None or kept.since_ms == EMPTY.since_ms:
+            return kept
+        if key not in self._whole_series:
+            stored, _ = read_again(self.state.archive, key, self.state.registry.loggers.get(key.logger))
+            self._whole_series[key], _ = history.merge(stored, kept.at_ms, kept.temperature_mc)
+        return self._whole_series[key]
+
+    def merge(self, key: ChannelKey, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> NDArray[np.bool_]:
+        """Add verified readings to a channel; which of them are new."""
+        kept = self.series.get(key, EMPTY)
+        if at_ms.min(initial=OPEN_END_MS) <= kept.since_ms:
+            whole, fresh = history.merge(self.whole_series(key), at_ms, temperature_mc)
+            self._whole_series[key] = whole
+            self.series[key] = history.put_away_readings(whole, kept.since_ms)
+        else:
+            self.series[key], fresh = history.merge(kept, at_ms, temperature_mc)
+        return fresh
+
+    def renew(self, place: str, changed_from_ms: int) -> Record:
+        """The record of a place whose channels have changed from an instant on."""
+        before = self.state.places.get(place, NOTHING)
+        if changed_from_ms < before.since_ms:
+            self.places[place] = history.put_away(self.whole_place(place), before.since_ms)
+        else:
+            self.places[place] = self._record(place, self.series, before)
+        return self.places[place]
+
+    def whole_place(self, place: str) -> Record:
+        """Everything known of a place, what has been put away included."""
+        if self.state.places.get(place, NOTHING).since_ms == NOTHING.since_ms:
+            return self.places.get(place, NOTHING)
+        if place not in self._whole_places:
+            keys = {ChannelKey(m.logger, m.channel) for m in self.state.registry.monitoring_of.get(place, ())}
+            whole = {key: self.whole_series(key) for key in keys}
+            self._whole_places[place] = self._record(place, whole, NOTHING)
+        return self._whole_places[place]
+
+    def keep(self, place: str, since_ms: int) -> None:
+        """Bring back what has been put away of a place after an instant, for a kit group that goes on from there."""
+        if self.places.get(place, NOTHING).since_ms <= since_ms:
+            return
+        self.places[place] = history.put_away(self.whole_place(place), since_ms)
+        for monitoring in self.state.registry.monitoring_of.get(place, ()):
+            key = ChannelKey(monitoring.logger, monitoring.channel)
+            if self.series.get(key, EMPTY).since_ms > since_ms:
+                self.series[key] = history.put_away_readings(self.whole_series(key), since_ms)
+
+    def _record(self, place: str, series: Mapping[ChannelKey, Series], before: Record) -> Record:
+        monitoring = self.state.registry.monitoring_of.get(place, ())
+        channels = {}
+        for entry in monitoring:
+            key = ChannelKey(entry.logger, entry.channel)
+            if key in series and key not in channels:
+                channels[key] = history.channel_record(key, series[key], self.state.registry.loggers[key.logger])
+        return history.place_record(monitoring, channels, before)
+
+
+def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tuple[Series, Series]:
+    """Everything stored of a channel: what is judged, and what has an impossible device time."""
+    found = []
+    batches = list(archive(key))
+    for is_wanted in (True, False):
+        wanted = [history.is_verified(batch, logger) == is_wanted for batch in batches]
+        at = [batch.at_ms[chosen] for batch, chosen in zip(batches, wanted, strict=True)]
+        temperature = [batch.temperature_mc[chosen] for batch, chosen in zip(batches, wanted, strict=True)]
+        at_ms = np.concatenate([EMPTY.at_ms, *at])
+        found.append(history.merge(EMPTY, at_ms, plausible(np.concatenate([EMPTY.temperature_mc, *temperature])))[0])
+    return found[0], found[1]
+
+
+def plausible(temperature_mc: MilliCelsius) -> MilliCelsius:
+    """Temperatures with what no probe can measure as faults."""
+    impossible = (temperature_mc < ABSOLUTE_ZERO_MC) | (temperature_mc > HIGHEST_MC)
+    return np.where(impossible, np.int32(FAULT_MC), temperature_mc)

@@ -1,0 +1,84 @@
+"""What the core knows (`State`), and what one step would change in it (`Step`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from coldchain.history import Record, Series
+from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
+from coldchain.patience import Patience
+from coldchain.profiles import StabilityProfile
+from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.registry import Registry
+from coldchain.tally import Measures, Tally
+
+Archive = Callable[[ChannelKey], Iterable[ReadingBatch]]
+"""Everything that is stored of a channel, the readings that a state has put away included."""
+
+
+@dataclass(slots=True)
+class State:
+    """Everything known so far. Changed by `adopt` alone.
+
+    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged.
+    `places`: what the channels say of each place. `tallies`: what each kit group had been exposed to when its past was
+    put away; the rest of its life is in `places`. `silent_until`: up to where a silent place counts as unknown.
+    `patience`: for each place, how long its kit groups need no look. `as_of_ms`: a fixed evaluation instant, None for
+    the default of SEMANTICS 2.4. `is_live`: kits are judged by their route up to now; otherwise, in a replay, by the
+    whole route. `archive`: where the past can be read again; without one nothing is put away.
+    """
+
+    registry: Registry
+    rules: Mapping[str, StabilityProfile]
+    measures: Mapping[str, Measures]
+    as_of_ms: int | None = None
+    is_live: bool = False
+    archive: Archive | None = None
+    series: dict[ChannelKey, Series] = field(default_factory=dict)
+    unverified: dict[ChannelKey, Series] = field(default_factory=dict)
+    places: dict[str, Record] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    silent_until: dict[str, int] = field(default_factory=dict)
+    patience: dict[str, Patience] = field(default_factory=dict)
+    assessments: dict[str, Assessment] = field(default_factory=dict)
+    events: dict[str, dict[str, QuarantineEvent]] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+    arrivals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step changes; nothing is changed until `adopt`.
+
+    `fresh` is aligned with the batches of the step: of each, the readings not known before. `assessments` are those
+    made again, by kit group; `outcomes` those among them that say something new: another verdict, breach or warning.
+    """
+
+    fresh: tuple[ReadingBatch, ...] = ()
+    assessments: Mapping[str, Assessment] = field(default_factory=dict)
+    outcomes: Mapping[str, Assessment] = field(default_factory=dict)
+    events: tuple[QuarantineEvent, ...] = ()
+    warnings: tuple[EarlyWarning, ...] = ()
+    series: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    places: Mapping[str, Record] = field(default_factory=dict)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    silent_until: Mapping[str, int] = field(default_factory=dict)
+    patience: Mapping[str, Patience] = field(default_factory=dict)
+    arrivals: int = 0
+
+
+def adopt(state: State, change: Step) -> None:
+    """Make what a step found the state; called once it is stored."""
+    state.series.update(change.series)
+    state.unverified.update(change.unverified)
+    state.places.update(change.places)
+    state.tallies.update(change.tallies)
+    state.silent_until.update(change.silent_until)
+    state.patience.update(change.patience)
+    state.assessments.update(change.assessments)
+    for event in change.events:
+        state.events.setdefault(event.kit, {})[event.id] = event
+    state.warned.update(warning.id for warning in change.warnings)
+    state.arrivals += change.arrivals

@@ -1,0 +1,142 @@
+"""A live service that forgets, amends and waits says what one says that has everything before it: lives as machines."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+import histories
+from coldchain import pipeline, retention
+from coldchain.pipeline import State, Step
+from coldchain.readings import ChannelKey, ReadingBatch
+from histories import START_MS, Case
+from test_semantics import batches, inputs
+
+MINUTE_MS = histories.MINUTE_MS
+
+
+class Life(RuleBasedStateMachine):
+    """A live state that puts its past away, is amended and lets places wait; beside it, what it stored."""
+
+    @initialize(case=histories.cases())
+    def begin(self, case: Case) -> None:
+        self.case = case._replace(as_of_ms=None)
+        self.registry, self.profiles = inputs(self.case)
+        self.waiting = sorted(case.items, key=lambda item: (item.received_ms or item.at_ms, item.at_ms))
+        self.stored: list[ReadingBatch] = []
+        self.now_ms = START_MS
+        self.silences: list[int] = []
+        self.state, found = pipeline.start(
+            self.registry, self.profiles, now_ms=self.now_ms, is_live=True, archive=self.archive
+        )
+        self.take(found)
+
+    def archive(self, key: ChannelKey) -> list[ReadingBatch]:
+        return [batch for batch in self.stored if batch.key == key]
+
+    def take(self, found: Step) -> None:
+        self.stored += [batch for batch in found.fresh if len(batch)]
+        pipeline.adopt(self.state, found)
+
+    def deliver(self, items: list[Any]) -> None:
+        self.now_ms = max([self.now_ms, *(item.at_ms for item in items if item.at_ms < START_MS + 10**9)])
+        self.take(pipeline.step(self.state, batches(items), self.now_ms))
+
+    @rule(count=st.integers(1, 40))
+    def some_arrive(self, count: int) -> None:
+        now, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.deliver(now)
+
+    @rule(count=st.integers(1, 20), keep=st.integers(0, 30))
+    def some_arrive_before_their_turn(self, count: int, keep: int) -> None:
+        late, now, rest = self.waiting[:keep], self.waiting[keep : keep + count], self.waiting[keep + count :]
+        self.waiting = late + rest
+        self.deliver(now)
+
+    @rule(count=st.integers(1, 30))
+    def one_by_one(self, count: int) -> None:
+        for item in self.waiting[:count]:
+            self.deliver([item])
+        self.waiting = self.waiting[count:]
+
+    @rule(minutes=st.integers(0, 200), some=st.booleans())
+    def the_past_is_put_away(self, minutes: int, some: bool) -> None:
+        places = sorted(self.registry.places)[: 1 if some else None]
+        until_ms = self.now_ms - minutes * MINUTE_MS
+        pipeline.adopt(self.state, retention.put_away(self.state, until_ms, self.now_ms, places))
+
+    @rule(minutes=st.integers(0, 40))
+    def nothing_comes_for_a_while(self, minutes: int) -> None:
+        self.now_ms += minutes * MINUTE_MS
+        pipeline.adopt(self.state, pipeline.silence(self.state, self.now_ms))
+
+    @rule(which=st.integers(0, 50), minutes=st.integers(-90, 90).filter(bool), is_removed=st.booleans())
+    def custody_is_corrected(self, which: int, minutes: int, is_removed: bool) -> None:
+        custody = [dict(row) for row in self.case.registry.get("custody", [])]
+        if not custody:
+            return
+        row = custody[which % len(custody)]
+        if is_removed:
+            custody.remove(row)
+        else:
+            row["from"] += timedelta(minutes=minutes)
+            if "to" in row and row["to"] <= row["from"]:
+                row["to"] = row["from"] + timedelta(minutes=1)
+        self.amend(custody=custody)
+
+    @rule(which=st.integers(0, 50), minutes=st.integers(1, 90))
+    def monitoring_is_corrected(self, which: int, minutes: int) -> None:
+        monitoring = [dict(row) for row in self.case.registry["monitoring"]]
+        if monitoring:
+            row = monitoring[which % len(monitoring)]
+            row["from"] -= timedelta(minutes=minutes)
+            self.amend(monitoring=monitoring)
+
+    @rule(which=st.integers(0, 50), minutes=st.integers(0, 300))
+    def a_certificate_turns_out_to_have_expired(self, which: int, minutes: int) -> None:
+        loggers = [dict(row) for row in self.case.registry["logger"]]
+        row = loggers[which % len(loggers)]
+        row.pop("calibrated_from", None)
+        row["calibrated_until"] = histories.moment(START_MS + minutes * MINUTE_MS)
+        self.amend(logger=loggers)
+
+    def amend(self, **tables: list[Any]) -> None:
+        self.case = self.case._replace(registry={**self.case.registry, **tables})
+        self.registry, self.profiles = inputs(self.case)
+        self.state, found = pipeline.amend(self.state, self.registry, self.profiles, self.now_ms)
+        self.take(found)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "case"):
+            return
+        self.deliver(self.waiting)
+        self.nothing_comes_for_a_while(60)
+        fresh, found = pipeline.start(self.registry, self.profiles, self.stored, now_ms=self.now_ms, is_live=True)
+        pipeline.adopt(fresh, found)
+        assert pipeline.look(self.state, self.registry.groups, self.now_ms) == fresh.assessments
+        assert outcomes(self.state) == outcomes(fresh)
+        assert supported(self.state) == supported(fresh)
+
+
+def outcomes(state: State) -> dict[str, tuple[object, ...]]:
+    return {group: found.outcome for group, found in state.assessments.items() if group in state.registry.groups}
+
+
+def supported(state: State) -> set[tuple[str, int]]:
+    kits = state.registry.kits
+    events = (event for kit, known in state.events.items() if kit in kits for event in known.values())
+    return {(event.id, event.breached_at_ms) for event in events if event.supported}
+
+
+def test_three_hundred_lives_that_forget_and_wait_end_like_one_that_has_everything_before_it() -> None:
+    run_state_machine_as_test(Life, settings=settings(max_examples=300, stateful_step_count=10))
+
+
+@pytest.mark.long
+def test_twenty_thousand_lives_that_forget_and_wait_end_like_one_that_has_everything_before_it() -> None:
+    run_state_machine_as_test(Life, settings=settings(max_examples=20_000, stateful_step_count=14))
