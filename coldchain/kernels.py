@@ -293,6 +293,9 @@ def add_runs(
     return rows[:m].copy()
 
 
+RUN_FIELDS = 5
+
+
 def no_runs() -> _Table:
     """The runs of no time at all."""
-    return np.empty((0, 5), np.int64)
+    return np.empty((0, RUN_FIELDS), np.int64)

@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from coldchain import history, judgement, patience, quarantine, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, OPEN_END_MS, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, OPEN_END_MS, Series
 from coldchain.model import Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile, composite
 from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.registry import Registry
 from coldchain.scene import Scene, plausible, read_again
-from coldchain.state import Archive, State, Step, adopt
+from coldchain.state import Archive, Remembered, State, Step, adopt, know
 from coldchain.tally import Measures, Tally
 
 __all__ = ["State", "Step", "adopt", "look", "replay", "silence", "start", "step"]
@@ -38,23 +38,37 @@ def start(
     as_of_ms: int | None = None,
     is_live: bool = False,
     archive: Archive | None = None,
+    remembered: Remembered | None = None,
 ) -> tuple[State, Step]:
     """The state after a restart, and what judging every kit finds beyond the `events` and `warnings` already given.
 
-    Raises BadInput if a kit names a profile that does not exist, or opens a balance of a limit that does not.
+    `batches`: every reading, or with `remembered`, from a checkpoint under this registry and these rules, those that
+    came after it. Raises BadInput if a kit names a profile that does not exist, or opens a balance of a limit that
+    does not.
     """
     state = empty(registry, profiles, as_of_ms=as_of_ms, is_live=is_live, archive=archive)
-    for event in events:
-        state.events.setdefault(event.kit, {})[event.id] = event
-    state.warned.update(warning.id for warning in warnings)
-    merged, _ = _merge(Scene(state), batches)
-    adopt(state, merged)
+    know(state, events, warnings)
+    if remembered is not None:
+        _recollect(state, remembered)
     scene = Scene(state)
+    merged, channels_from = _merge(scene, batches)
+    changed = _places_from(registry, channels_from)
     for place in registry.places:
-        scene.renew(place, OPEN_END_MS)
+        scene.renew(place, changed.get(place, OPEN_END_MS))
     silent = _silent(scene, now_ms) if is_live else {}
-    found = _judge(scene, dict.fromkeys(registry.groups, OPEN_END_MS), silent, now_ms, registry.places)
+    groups = {group.id: judgement.first_change_ms(group.fate.route, changed) for group in registry.groups.values()}
+    since = {group: OPEN_END_MS if first_ms is None else first_ms for group, first_ms in groups.items()}
+    found = _judge(scene, since, silent, now_ms, registry.places)
+    found = replace(found, unverified=merged.unverified, arrivals=merged.arrivals)
     return state, replace(found, fresh=merged.fresh)
+
+
+def _recollect(state: State, remembered: Remembered) -> None:
+    state.series, state.unverified = dict(remembered.series), dict(remembered.unverified)
+    state.tallies, state.silent_until = dict(remembered.tallies), dict(remembered.silent_until)
+    state.arrivals = remembered.arrivals
+    for place, (since_ms, known_ms) in remembered.put_away.items():
+        state.places[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
 
 
 def empty(

@@ -17,19 +17,18 @@ from queue import SimpleQueue
 
 import structlog
 
-from coldchain import pipeline
+from coldchain import keeper, pipeline
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Arrived, Broker
 from coldchain.errors import EnvironmentFailed, RejectedPayload
 from coldchain.jobs import Watchdog, start_ticks
+from coldchain.keeper import Kept
 from coldchain.ledger.entries import Message, unstorable
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.pipeline import State, Step
-from coldchain.profiles import load_profiles
-from coldchain.registry import parse_registry
 from coldchain.settings import Settings
 from gateways.decoders import Decoder, decoder
 
@@ -37,6 +36,7 @@ TURN_S = 0.2
 POLL_S = 1.0
 REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
+DAY_MS = 86_400_000
 
 log = structlog.get_logger()
 
@@ -82,6 +82,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         service.take()
         service.deliver()
         broker.turn(TURN_S)
+        service.checkpoint()
     log.info("service stopped")
     return 0
 
@@ -101,38 +102,35 @@ class Service:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock = watchdog, clock
         self._reader = decoder(settings.gateways.mappings)
-        self._state: State
-        self._version = 0
+        self._kept: Kept | None = None
+        self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
+        self._checkpointed = 0
         self._retry_at = self._next_poll = self._next_look = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
         self._is_failing = False
 
     def load(self) -> None:
-        """The state from the ledger and the rules, and what judging everything again finds."""
+        """Bring the state up to the ledger, the registry and the rules."""
         self._watchdog.allow(REBUILD_WITHIN_S)
         while True:
-            now_ms, version = self._clock(), self._ledger.data_version()
-            files = self._ledger.current_registry_files()
-            registry = parse_registry([(file.name, file.content) for file in files])
-            state, found = pipeline.start(
-                registry,
-                load_profiles(self._settings.rules.dir),
-                list(self._ledger.load_batches()),
-                self._ledger.load_events(),
-                self._ledger.load_warnings(),
-                now_ms=now_ms,
-                is_live=True,
-            )
-            found = replace(found, fresh=())  # it is all in the ledger
+            now_ms = self._clock()
             try:
-                self._save((), found, now_ms, state, version)
+                for kept, found in keeper.catch_up(self._ledger, self._settings.rules.dir, self._kept, now_ms):
+                    self._save((), found, now_ms, kept.state, kept.version)
+                    pipeline.adopt(kept.state, found)
+                    self._kept = kept
             except LedgerChanged:
                 continue
-            pipeline.adopt(state, found)
-            self._state, self._version = state, version
-            log.info("state loaded", registry_files=len(files), kits=len(registry.kits), loggers=len(registry.loggers))
+            registry = self._loaded.state.registry
+            log.info("state loaded", kits=len(registry.kits), loggers=len(registry.loggers))
             self._watchdog.beat()
             return
+
+    @property
+    def _loaded(self) -> Kept:
+        if self._kept is None:
+            raise RuntimeError("the state is loaded before anything else")
+        return self._kept
 
     def take(self) -> None:
         """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
@@ -141,7 +139,7 @@ class Service:
             return
         messages = tuple(received(arrived, self._reader) for arrived in self._broker.arrived)
         batches = tuple(batch for message in messages for batch in message.batches)
-        if self._commit(messages, lambda now_ms: pipeline.step(self._state, batches, now_ms)):
+        if self._commit(messages, lambda state, now_ms: pipeline.step(state, batches, now_ms)):
             self._broker.acknowledge(count)
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
@@ -158,7 +156,8 @@ class Service:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
             self._silence_due = now + 3 * every_s
-            self._commit((), lambda now_ms: pipeline.silence(self._state, now_ms))
+            self._commit((), pipeline.silence)
+            self._guarded(self._tidy)
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
@@ -173,30 +172,53 @@ class Service:
         self._guarded(self._outbox.record)
 
     def _reload_if_changed(self) -> None:
-        if self._ledger.data_version() != self._version:
+        if self._ledger.data_version() != self._loaded.version:
             log.info("another process wrote to the ledger")
             self.load()
 
-    def _commit(self, messages: tuple[Message, ...], find: Callable[[int], Step]) -> bool:
+    def _tidy(self) -> None:
+        """Let the state put its older past away, and keep it for the next start now and then."""
+        keep_ms = self._settings.service.keep_days * DAY_MS
+        keeper.put_away(self._loaded, self._clock(), keep_ms)
+        if time.monotonic() >= self._next_checkpoint:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Keep the state for the next start; a disk that has no room for it does not stop the service."""
+        self._next_checkpoint = time.monotonic() + self._settings.service.checkpoint_every_s
+        if self._kept is None or self._kept.position == self._checkpointed:
+            return
+        try:
+            keeper.write_checkpoint(self._ledger, self._kept, self._clock())
+        except EnvironmentFailed as failed:
+            log.error("no checkpoint: the next start will read more of the ledger", error=str(failed))
+            return
+        self._checkpointed = self._kept.position
+
+    def _commit(self, messages: tuple[Message, ...], find: Callable[[State, int], Step]) -> bool:
         """Find, save, adopt; whether it is on disk."""
 
         def once() -> None:
             while True:
-                now_ms = self._clock()
-                change = find(now_ms)
+                now_ms, kept = self._clock(), self._loaded
+                change = find(kept.state, now_ms)
                 try:
-                    self._save(messages, change, now_ms, self._state, self._version)
+                    position = self._save(messages, change, now_ms, kept.state, kept.version)
                 except LedgerChanged:
                     self.load()
                     continue
-                pipeline.adopt(self._state, change)
+                pipeline.adopt(kept.state, change)
+                self._kept = replace(kept, position=position or kept.position)
                 return
 
         return self._guarded(once)
 
-    def _save(self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int) -> None:
+    def _save(
+        self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int
+    ) -> int | None:
+        """Write what a step found; the ledger's position after it, None if there was nothing to write."""
         if not (messages or change.outcomes or change.events or change.warnings):
-            return
+            return None
         alerts = compose(
             change.events,
             change.warnings,
@@ -206,7 +228,7 @@ class Service:
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
+        position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
         if alerts:
             self._next_look = 0.0
         for event in change.events:
@@ -216,6 +238,7 @@ class Service:
                 log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
             elif message.detail:
                 log.warning("message flagged", topic=message.topic, detail=message.detail)
+        return position
 
     def _guarded(self, act: Callable[[], None]) -> bool:
         """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away."""

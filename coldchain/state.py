@@ -47,6 +47,40 @@ class State:
     arrivals: int = 0
 
 
+def know(state: State, events: Iterable[QuarantineEvent], warnings: Iterable[EarlyWarning]) -> None:
+    """Take in events and warnings that stand in the ledger."""
+    for event in events:
+        state.events.setdefault(event.kit, {})[event.id] = event
+    state.warned.update(warning.id for warning in warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What of a live state cannot be had from the registry and the rules, as a checkpoint keeps it.
+
+    `put_away`: of each place, up to when its past is put away, and the last known instant in that.
+    """
+
+    series: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    put_away: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    silent_until: Mapping[str, int] = field(default_factory=dict)
+    arrivals: int = 0
+
+
+def remember(state: State) -> Remembered:
+    """What a checkpoint of this state keeps; it shares the state's arrays, which never change."""
+    return Remembered(
+        dict(state.series),
+        dict(state.unverified),
+        {place: (record.since_ms, record.known_before_ms) for place, record in state.places.items()},
+        dict(state.tallies),
+        dict(state.silent_until),
+        state.arrivals,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one step changes; nothing is changed until `adopt`.
@@ -78,7 +112,5 @@ def adopt(state: State, change: Step) -> None:
     state.silent_until.update(change.silent_until)
     state.patience.update(change.patience)
     state.assessments.update(change.assessments)
-    for event in change.events:
-        state.events.setdefault(event.kit, {})[event.id] = event
-    state.warned.update(warning.id for warning in change.warnings)
+    know(state, change.events, change.warnings)
     state.arrivals += change.arrivals

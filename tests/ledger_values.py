@@ -64,7 +64,7 @@ def full_step() -> tuple[tuple[Message, ...], Step, tuple[Alert, ...]]:
     first, second, third = batch(), batch(logger="lg-2"), batch(first_ms=MINUTE_MS)
     step = Step(
         fresh=(first, second, third.select(np.zeros(3, np.bool_))),
-        assessments={"group-1": assessment()},
+        outcomes={"group-1": assessment()},
         events=(event(),),
         warnings=(warning(),),
     )

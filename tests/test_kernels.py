@@ -56,7 +56,22 @@ def out_of_range(
     single: int = UNLIMITED,
     events: int = UNLIMITED,
 ) -> Found:
-    return Found(*kernels.out_of_range(0, *columns(*history), low, high, total, single, events).tolist())
+    tally = kernels.no_tallies(1)[0]
+    kernels.add_out_of_range(tally, limit_of(low, high, total, single, events), 0, *columns(*history))
+    total, worst, longest, worst_longest, runs, total_at, single_at, events_at, run, worst_run, gap, sides, on = tally
+    if on:
+        worst, worst_longest = worst + gap, max(worst_longest, worst_run + gap)
+    return Found(total, worst, longest, worst_longest, runs, total_at, single_at, events_at, run, 0 if gap else sides)
+
+
+def limit_of(low: int, high: int, total: int, single: int, events: int, *, unknown: bool = False) -> NDArray[np.int64]:
+    return np.array([unknown, low, high, total, single, events], np.int64)
+
+
+def totals(*history: Segment) -> list[int]:
+    counted = kernels.no_totals()
+    kernels.add_totals(counted, 0, *columns(*history))
+    return [int(field) for field in counted]
 
 
 @pytest.mark.parametrize(
@@ -101,13 +116,13 @@ def test_between_two_histories_that_do_not_meet_nothing_is_known() -> None:
 
 
 def test_totals_weigh_every_known_segment_by_its_time() -> None:
-    history = columns((10, 5000), (15, None), (20, None), (50, 8000, 1000), (54, None))
-    # known 10 + 30, unknown 5 + 5 + 4, the two unknown segments in a row are one stretch of 10
-    assert kernels.totals(0, *history).tolist() == [40, 14, 10, 10 * 5000 + 30 * 8000, 8000, 1000]
+    # known 10 + 30, unknown 5 + 5 + 4, the two unknown segments in a row are one stretch of 10, 4 at the end
+    expected = [40, 14, 10, 4, 10 * 5000 + 30 * 8000, 8000, 1000]
+    assert totals((10, 5000), (15, None), (20, None), (50, 8000, 1000), (54, None)) == expected
 
 
 def test_zero_degrees_is_a_temperature_and_not_missing() -> None:
-    assert kernels.totals(0, *columns((10, 0))).tolist() == [10, 0, 0, 0, 0, 0]
+    assert totals((10, 0)) == [10, 0, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +138,11 @@ def test_unknown_time_is_beyond_its_limit_at_the_millisecond_it_is_used_up(
     allowed_total: int, allowed_single: int, expected: tuple[int, int]
 ) -> None:
     end, hot, _ = columns((10, None), (40, 5000), (45, None), (60, None), (70, 5000))
-    assert kernels.unknown_breach(0, end, hot, allowed_total, allowed_single) == expected
+    tally = kernels.no_tallies(1)[0]
+    limit = limit_of(NO_LOW, NO_HIGH, allowed_total, allowed_single, UNLIMITED, unknown=True)
+    kernels.add_unknown_time(tally, limit, 0, end, hot)
+    assert (tally[kernels.TOTAL_AT], tally[kernels.SINGLE_AT]) == expected
+    assert (tally[kernels.TOTAL], tally[kernels.LONGEST], tally[kernels.RUN]) == (30, 20, 0)
 
 
 def test_exactly_the_bound_is_in_range_and_a_thousandth_of_a_degree_beyond_is_not() -> None:
@@ -217,16 +236,16 @@ def test_how_a_history_ends_tells_what_is_running(history: list[Segment], open_r
 
 def test_an_excursion_lasts_from_its_first_to_its_last_known_time_and_knows_its_extreme() -> None:
     history = columns((10, 5000), (20, 9000), (30, None), (40, 12000, 1000), (50, None), (60, 8000), (70, 8001, 1500))
-    above = kernels.excursion_runs(0, *history, NO_LOW, 8000)
+    above = kernels.add_runs(kernels.no_runs(), 0, *history, NO_LOW, 8000)
     assert above.tolist() == [[10, 40, 20, 12000, 1], [60, 70, 10, 8001, 0]]
-    below = kernels.excursion_runs(0, *history, 2000, NO_HIGH)
+    below = kernels.add_runs(kernels.no_runs(), 0, *history, 2000, NO_HIGH)
     assert below.tolist() == [[30, 40, 10, 1000, 1], [60, 70, 10, 1500, 0]]
-    colder_later = kernels.excursion_runs(0, *columns((10, 1000), (20, 500), (30, 1500)), 2000, NO_HIGH)
+    colder_later = kernels.add_runs(kernels.no_runs(), 0, *columns((10, 1000), (20, 500), (30, 1500)), 2000, NO_HIGH)
     assert colder_later.tolist() == [[0, 30, 30, 500, 0]]
 
 
 def test_unknown_time_at_the_end_leaves_an_excursion_open() -> None:
-    found = kernels.excursion_runs(0, *columns((10, 9000), (20, None)), NO_LOW, 8000)
+    found = kernels.add_runs(kernels.no_runs(), 0, *columns((10, 9000), (20, None)), NO_LOW, 8000)
     assert found.tolist() == [[0, 10, 10, 9000, 0]]
 
 
@@ -237,41 +256,63 @@ def as_integer(limbs: list[int]) -> int:
 ONE = 1 << LIMB_BITS
 
 
-@given(
-    st.lists(st.one_of(st.integers(-(2**62), 2**62), st.sampled_from([0, 1, -1, ONE, -ONE])), min_size=6, max_size=6)
-)
-def test_the_sign_of_a_limb_number_is_the_sign_of_the_integer_it_stands_for(limbs: list[int]) -> None:
-    whole = as_integer(limbs)
-    assert arrhenius.limb_sign(np.array(limbs, np.int64)) == (whole > 0) - (whole < 0)
+numbers = st.one_of(st.integers(-(2**62), 2**62), st.sampled_from([0, 1, -1, ONE, -ONE]))
+
+
+def limbs_of(*last: int, first: tuple[int, ...] = ()) -> NDArray[np.int64]:
+    """A limb number that begins and ends with these limbs, zeros in between."""
+    return np.array([*first, *[0] * (LIMBS - len(first) - len(last)), *last], np.int64)
+
+
+@given(st.lists(numbers, min_size=6, max_size=6), st.integers(0, LIMBS - 6))
+def test_the_sign_of_a_limb_number_is_the_sign_of_the_integer_it_stands_for(limbs: list[int], place: int) -> None:
+    found = np.zeros(LIMBS, np.int64)
+    found[place : place + 6] = limbs
+    whole = as_integer(found.tolist())
+    assert arrhenius.limb_sign(found) == (whole > 0) - (whole < 0)
 
 
 @pytest.mark.parametrize(
     ("limbs", "sign"),
     [
-        ([0, 0, 0, 0, 0, 0], 0),
-        ([0, 0, 0, 0, 0, 1], 1),
-        ([0, 0, 0, 0, 0, -1], -1),
-        ([1, -ONE, 0, 0, 0, 0], 0),  # one borrowed from the limb above
-        ([1, -ONE, 0, 0, 0, 1], 1),
-        ([1, -ONE, 0, 0, 0, -1], -1),
-        ([1, -(ONE - 1), -(ONE - 1), -(ONE - 1), -(ONE - 1), -ONE], 0),
-        ([-1, 2 * ONE, 0, 0, 0, 0], 1),
+        (limbs_of(), 0),
+        (limbs_of(1), 1),
+        (limbs_of(-1), -1),
+        (limbs_of(first=(1, -ONE)), 0),  # one borrowed from the limb above
+        (limbs_of(1, first=(1, -ONE)), 1),
+        (limbs_of(-1, first=(1, -ONE)), -1),
+        (np.array([1, *[-(ONE - 1)] * (LIMBS - 2), -ONE], np.int64), 0),
+        (limbs_of(first=(-1, 2 * ONE)), 1),
     ],
 )
-def test_limbs_that_borrow_from_each_other_keep_their_sign(limbs: list[int], sign: int) -> None:
-    assert arrhenius.limb_sign(np.array(limbs, np.int64)) == sign
+def test_limbs_that_borrow_from_each_other_keep_their_sign(limbs: NDArray[np.int64], sign: int) -> None:
+    assert arrhenius.limb_sign(limbs) == sign
 
 
-@given(st.integers(-190_000, 1_000_000), st.integers(-190_000, 1_000_000), st.sampled_from([20e3, 83144.62618, 250e3]))
-def test_the_limbs_of_a_weight_are_its_float_cut_exactly_after_120_bits(one: int, two: int, energy: float) -> None:
-    a, temperature, hottest_k = energy / 8.314462618, min(one, two), max(one, two) / 1000 + 273.15
-    limbs = np.empty(LIMBS, np.int64)
-    arrhenius.arrhenius_limbs(temperature, a, hottest_k, limbs)
-    weight = math.exp(a / hottest_k - a / (temperature / 1000 + 273.15))
-    expected = math.floor(Fraction(weight) * 2 ** (LIMB_BITS * LIMBS))
+def weight_of(temperature: int, a: float) -> tuple[int, NDArray[np.int64]]:
+    """The place of the first limb of a weight, and all its limbs."""
+    touched, whole = np.empty(4, np.int64), np.zeros(LIMBS + 4, np.int64)
+    first = arrhenius.arrhenius_limbs(temperature, a, touched)
+    whole[first : first + 4] = touched
+    return first, whole[:LIMBS]
+
+
+@given(st.integers(-190_000, 1_000_000), st.sampled_from([20e3, 83144.62618, 250e3]))
+def test_the_limbs_of_a_weight_hold_every_bit_of_its_float(temperature: int, energy: float) -> None:
+    a = energy / 8.314462618
+    first, limbs = weight_of(temperature, a)
+    weight = math.exp(a / arrhenius.REFERENCE_K - a / (temperature / 1000 + 273.15))
+    expected = Fraction(weight) * 2 ** (LIMB_BITS * LIMBS)
+    assert expected.denominator == 1
     # the compiled exp may differ from Python's in the last bit
-    assert as_integer(limbs.tolist()) == pytest.approx(expected, rel=1e-15, abs=1)
-    assert all(0 <= limb < ONE for limb in limbs.tolist()[1:])
+    assert as_integer(limbs.tolist()) == pytest.approx(int(expected), rel=1e-15)
+    assert limbs[first] > 0
+    assert all(0 <= limb <= ONE for limb in limbs.tolist())
+
+
+def test_at_absolute_zero_the_weight_is_nothing() -> None:
+    assert not weight_of(-273_150, 10_000.0)[1].any()
+    assert not weight_of(-273_000, 10_000.0)[1].any()  # 0.15 K: below what a float can say
 
 
 @pytest.mark.parametrize("energy", [20e3, 250e3])
@@ -279,9 +320,52 @@ def test_the_limbs_of_a_weight_are_its_float_cut_exactly_after_120_bits(one: int
 def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temperature: int, energy: float) -> None:
     end, hot, _ = columns((2**42, temperature))
     sums = np.zeros(LIMBS, np.int64)
-    a, hottest_k = energy / 8.314462618, temperature / 1000 + 273.15
-    assert arrhenius.arrhenius_sum(0, end, hot, a, hottest_k, sums) == 2**42
-    assert sums.tolist() == [2**62, 0, 0, 0, 0, 0]
-    assert arrhenius.mean_weight(sums, 2**42) == 1.0
-    found = arrhenius.trailing_weight(0, end, hot, end, 2**42, 2**42, a, hottest_k, temperature)
-    assert found == (1.0, 1, NEVER)
+    a = energy / 8.314462618
+    arrhenius.add_arrhenius(sums, 0, end, hot, a)
+    assert [int(limb) for limb in sums] == [int(limb) * 2**42 for limb in weight_of(temperature, a)[1]]
+    window = arrhenius.no_window(0)
+    peak = arrhenius.slide(window, 0.0, 0, end, hot, end, 2**42, 2**42, a, temperature)
+    assert peak == arrhenius.mean_weight(sums, 2**42) > 0.0
+    assert (window[arrhenius.ELIGIBLE], window[arrhenius.EXCEEDED_AT]) == (1, NEVER)
+
+
+histories = st.lists(
+    st.tuples(st.integers(1, 30), st.one_of(st.none(), st.integers(-1, 12).map(lambda mc: mc * 1000))), max_size=14
+)
+
+
+@given(histories, st.lists(st.integers(0, 400), max_size=4), st.integers(1, 60), st.data())
+def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
+    pieces: list[tuple[int, int | None]], cuts: list[int], length: int, data: st.DataObject
+) -> None:
+    end, hot, cold = columns(*zip(np.cumsum([ms for ms, _ in pieces]).tolist(), (mc for _, mc in pieces), strict=True))
+    last = int(end[-1]) if len(end) else 0
+    at = np.array(sorted(data.draw(st.sets(st.integers(1, max(last, 1))))), np.int64)
+    at = at[at <= last]
+    limits = np.array(
+        [(0, 2000, 8000, 20, 10, 1), (0, NO_LOW, 5000, 0, 0, 0), (1, NO_LOW, NO_HIGH, 15, 5, UNLIMITED)], np.int64
+    )
+
+    def counted(edges: list[int]) -> list[list[int] | float]:
+        totals, tallies = kernels.no_totals(), kernels.no_tallies(len(limits))
+        runs, sums, window, peak = kernels.no_runs(), np.zeros(LIMBS, np.int64), arrhenius.no_window(0), 0.0
+        start = 0
+        for edge in edges:
+            inside = slice(np.searchsorted(end, start, "right"), np.searchsorted(end, edge, "left") + 1)
+            part_end = end[inside].copy()
+            if not len(part_end) or edge <= start:
+                continue
+            part_end[-1] = edge
+            part = start, part_end, hot[inside], cold[inside]
+            kernels.add_totals(totals, *part)
+            kernels.add_to_tallies(tallies, limits, *part)
+            runs = kernels.add_runs(runs, *part, NO_LOW, 8000)
+            arrhenius.add_arrhenius(sums, *part[:3], 10_000.0)
+            known_end, known_hot = end[: inside.stop].copy(), hot[: inside.stop]
+            known_end[-1] = edge
+            instants = at[(at > start) & (at <= edge)]
+            peak = arrhenius.slide(window, peak, 0, known_end, known_hot, instants, length, 1, 10_000.0, 8000)
+            start = edge
+        return [*(part.ravel().tolist() for part in (totals, tallies, runs, sums, window)), peak]
+
+    assert counted(sorted({*(cut for cut in cuts if 0 < cut < last), last})) == counted([last])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 import histories
 from coldchain import pipeline, retention
+from coldchain.ledger import checkpoint
 from coldchain.pipeline import State, Step
 from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.registry import Registry
+from coldchain.state import Remembered, remember
 from histories import START_MS, Case
 from test_semantics import batches, inputs
 
@@ -30,7 +35,7 @@ class Life(RuleBasedStateMachine):
         self.waiting = sorted(case.items, key=lambda item: (item.received_ms or item.at_ms, item.at_ms))
         self.stored: list[ReadingBatch] = []
         self.now_ms = START_MS
-        self.silences: list[int] = []
+        self.checkpoint: tuple[Remembered | None, int, Registry | None] = None, 0, None
         self.state, found = pipeline.start(
             self.registry, self.profiles, now_ms=self.now_ms, is_live=True, archive=self.archive
         )
@@ -104,6 +109,31 @@ class Life(RuleBasedStateMachine):
         row.pop("calibrated_from", None)
         row["calibrated_until"] = histories.moment(START_MS + minutes * MINUTE_MS)
         self.amend(logger=loggers)
+
+    @rule()
+    def a_checkpoint_is_written(self) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "checkpoint"
+            sha256 = checkpoint.write(path, remember(self.state), "key")
+            self.checkpoint = checkpoint.read(path, sha256, "key"), len(self.stored), self.registry
+
+    @rule()
+    def the_service_restarts(self) -> None:
+        remembered, position, registry = self.checkpoint
+        if registry is not self.registry:
+            remembered, position = None, 0
+        before = self.state
+        self.state, found = pipeline.start(
+            self.registry,
+            self.profiles,
+            self.stored[position:],
+            [event for known in before.events.values() for event in known.values()],
+            now_ms=self.now_ms,
+            is_live=True,
+            archive=self.archive,
+            remembered=remembered,
+        )
+        pipeline.adopt(self.state, found)
 
     def amend(self, **tables: list[Any]) -> None:
         self.case = self.case._replace(registry={**self.case.registry, **tables})

@@ -20,10 +20,10 @@ from coldchain.ledger import audit, backup, locks, queries, records, schema, ver
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow, RegistryFile
 from coldchain.ledger.queries import trouble_with
 from coldchain.model import EarlyWarning, QuarantineEvent
-from coldchain.readings import ReadingBatch
+from coldchain.readings import ChannelKey, ReadingBatch
 
 if TYPE_CHECKING:  # a command that only writes a registry file need not wait for the kernels to compile
-    from coldchain.pipeline import Step
+    from coldchain.state import Remembered, Step
 
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, and unixepoch() in the record of a migration."""
@@ -83,8 +83,8 @@ class Ledger:
         now_ms: int,
         *,
         unless_changed_since: int | None = None,
-    ) -> None:
-        """Write all that one step found, in one transaction that is on disk when this returns.
+    ) -> int:
+        """Write all that one step found, in one transaction that is on disk when this returns; the position after it.
 
         `step.fresh` is aligned with the batches of the messages, one after the other; an empty batch held nothing new.
         `unless_changed_since` is the `data_version()` before the state was loaded that the step was computed from;
@@ -98,16 +98,47 @@ class Ledger:
             records.write_events(connection, step.events, now_ms)
             records.write_warnings(connection, step.warnings, now_ms)
             records.write_alerts(connection, alerts, now_ms)
+            return queries.position(connection)
 
     def data_version(self) -> int:
         """A number that changes whenever another connection has written, and only then."""
         with trouble_with(self._path):
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def load_batches(self) -> Iterator[ReadingBatch]:
-        """Every reading, in the order in which it became known."""
+    def load_batches(self, after: int = 0) -> Iterator[ReadingBatch]:
+        """Every reading, in the order in which it became known; only those `after` a position."""
         with trouble_with(self._path):
-            yield from queries.batches(self._connection)
+            yield from queries.batches(self._connection, after)
+
+    def channel_batches(self, key: ChannelKey) -> Iterator[ReadingBatch]:
+        """Every reading of one channel, in the order in which it became known."""
+        with trouble_with(self._path):
+            yield from queries.channel_batches(self._connection, key)
+
+    def position(self) -> int:
+        """Up to where the readings are stored."""
+        with trouble_with(self._path):
+            return queries.position(self._connection)
+
+    def write_checkpoint(self, remembered: Remembered, key: str, position: int, now_ms: int) -> None:
+        """Keep what a state remembers of the readings up to a position, for the next start under the same `key`."""
+        from coldchain.ledger import checkpoint
+
+        with trouble_with(self._path):
+            sha256 = checkpoint.write(checkpoint.path_of(self._path), remembered, key)
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO checkpoint (written_ms, position, sha256) VALUES (?, ?, ?)", (now_ms, position, sha256)
+            )
+
+    def read_checkpoint(self, key: str) -> tuple[int, Remembered | None]:
+        """The last checkpoint and its position; (0, None) if there is none that fits and is as it was written."""
+        from coldchain.ledger import checkpoint
+
+        with trouble_with(self._path):
+            written = queries.checkpoint(self._connection)
+            remembered = checkpoint.read(checkpoint.path_of(self._path), written[1], key) if written else None
+        return (0, None) if written is None or remembered is None else (written[0], remembered)
 
     def load_events(self) -> tuple[QuarantineEvent, ...]:
         """The latest revision of every quarantine event."""

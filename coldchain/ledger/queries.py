@@ -18,7 +18,7 @@ import numpy as np
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
-from coldchain.readings import ReadingBatch
+from coldchain.readings import ChannelKey, ReadingBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +72,42 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def batches(connection: sqlite3.Connection) -> Iterator[ReadingBatch]:
-    """Every reading, in the order in which it became known."""
-    rows = connection.execute(
-        "SELECT logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block ORDER BY id"
+_BLOCK = "SELECT logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
+
+
+def batches(connection: sqlite3.Connection, after: int = 0) -> Iterator[ReadingBatch]:
+    """Every reading, in the order in which it became known; only those `after` a position."""
+    yield from map(_batch, connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (after,)))
+
+
+def channel_batches(connection: sqlite3.Connection, key: ChannelKey) -> Iterator[ReadingBatch]:
+    """Every reading of one channel, in the order in which it became known."""
+    yield from map(_batch, connection.execute(f"{_BLOCK} WHERE logger = ? AND channel = ? ORDER BY id", key))
+
+
+def _batch(row: tuple[Any, ...]) -> ReadingBatch:
+    logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults = row
+    return ReadingBatch(
+        logger=logger,
+        channel=channel,
+        at_ms=np.frombuffer(at_ms, "<i8").astype(np.int64),
+        temperature_mc=np.frombuffer(temperature_mc, "<i4").astype(np.int32),
+        received_ms=received_ms,
+        boot=boot,
+        seq=seq,
+        faults={int(position): reason for position, reason in json.loads(faults).items()},
     )
-    for logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults in rows:
-        yield ReadingBatch(
-            logger=logger,
-            channel=channel,
-            at_ms=np.frombuffer(at_ms, "<i8").astype(np.int64),
-            temperature_mc=np.frombuffer(temperature_mc, "<i4").astype(np.int32),
-            received_ms=received_ms,
-            boot=boot,
-            seq=seq,
-            faults={int(position): reason for position, reason in json.loads(faults).items()},
-        )
+
+
+def position(connection: sqlite3.Connection) -> int:
+    """Up to where the readings are stored: the id of the last block, 0 if there is none."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM reading_block").fetchone()[0])
+
+
+def checkpoint(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """Position and SHA-256 of the last checkpoint that was written."""
+    row = connection.execute("SELECT position, sha256 FROM checkpoint ORDER BY id DESC LIMIT 1").fetchone()
+    return (int(row[0]), str(row[1])) if row else None
 
 
 def events(connection: sqlite3.Connection) -> tuple[QuarantineEvent, ...]:

@@ -167,7 +167,19 @@ FIRST = (
     "created_ms ON outbox BEGIN SELECT RAISE(ABORT, 'the alarm log is not editable'); END",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST,)
+CHECKPOINTS = (
+    """
+    CREATE TABLE checkpoint (                    -- what the file beside the ledger must be to be believed
+        id INTEGER PRIMARY KEY,
+        written_ms INTEGER NOT NULL,
+        position INTEGER NOT NULL,               -- the last reading block that it has counted
+        sha256 TEXT NOT NULL CHECK (length(sha256) = 64)
+    ) STRICT
+    """,
+    *_append_only("checkpoint"),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, CHECKPOINTS)
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -127,8 +127,8 @@ def test_every_event_is_in_the_audit_trail_with_old_and_new(ledger: Ledger, path
 
 
 def test_only_the_latest_assessment_of_a_kit_group_is_kept(ledger: Ledger, path: Path) -> None:
-    ledger.save((), Step(assessments={"g": assessment()}), (), NOW_MS)
-    ledger.save((), Step(assessments={"g": assessment(Verdict.INDETERMINATE)}), (), NOW_MS + 1)
+    ledger.save((), Step(outcomes={"g": assessment()}), (), NOW_MS)
+    ledger.save((), Step(outcomes={"g": assessment(Verdict.INDETERMINATE)}), (), NOW_MS + 1)
     with queries.reading(path) as connection:
         found = queries.assessments(connection)
     assert found["g"]["verdict"] == "indeterminate"
@@ -136,7 +136,7 @@ def test_only_the_latest_assessment_of_a_kit_group_is_kept(ledger: Ledger, path:
 
 
 def test_a_number_that_is_not_computable_is_null_never_nan(ledger: Ledger, path: Path) -> None:
-    ledger.save((), Step(assessments={"g": assessment(mean_c=float("nan"))}), (), NOW_MS)
+    ledger.save((), Step(outcomes={"g": assessment(mean_c=float("nan"))}), (), NOW_MS)
     with queries.reading(path) as connection:
         assert queries.assessments(connection)["g"]["mean_c"] is None
 
