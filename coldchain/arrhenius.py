@@ -63,10 +63,15 @@ def arrhenius_limbs(temperature: int, a: float, limbs: _Limbs) -> int:
 @njit("float64(int64[::1], int64)", cache=True, nogil=True)
 def mean_weight(sums: _Limbs, duration: int) -> float:
     """The mean Arrhenius weight of limb sums over a duration, as float64."""
+    first, last = 0, LIMBS - 1
+    while first < last and sums[first] == 0:
+        first += 1
+    while last > first and sums[last] == 0:
+        last -= 1
     value = 0.0
-    for k in range(LIMBS - 1, -1, -1):
+    for k in range(last, first - 1, -1):
         value = (value + sums[k]) / _LIMB
-    return value / duration
+    return math.ldexp(value, -LIMB_BITS * first) / duration
 
 
 @njit("int64(int64[::1])", cache=True, nogil=True)

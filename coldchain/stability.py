@@ -45,16 +45,10 @@ def assess(
     custody_problems: tuple[str, ...] = (),
 ) -> Assessment:
     """What the tally of a kit's whole record means; None (no custody at all) is indeterminate."""
-    nothing = Assessment(
-        profile=profile.name,
-        profile_version=profile.version,
-        profile_sha256=profile.sha256,
-        verdict=Verdict.INDETERMINATE,
-        limits=tuple(_unspent(limit, opening.get(limit.id, 0)) for limit in profile.limits),
-        custody_problems=custody_problems,
-    )
+    head = profile.name, profile.version, profile.sha256
     if tally is None:
-        return nothing
+        unspent = tuple(_unspent(limit, opening.get(limit.id, 0)) for limit in profile.limits)
+        return Assessment(*head, Verdict.INDETERMINATE, limits=unspent, custody_problems=custody_problems)
     facts = exposure.totals_of(tally.totals)
     findings = _findings(profile, tally, facts, opening)
     runs = exposure.excursions_of(tally.above, tally.below, profile.label_low_mc, profile.label_high_mc)
@@ -64,8 +58,8 @@ def assess(
         mkt_c = exposure.highest(
             [exposure.mkt_of(sums, facts.known_ms, a_k) for sums, a_k in zip(tally.sums, rates_k, strict=True)]
         )
-    return replace(
-        nothing,
+    return Assessment(
+        *head,
         verdict=_verdict(findings, has_excursion=bool(runs), has_conflict=bool(tally.conflicts)),
         start_ms=tally.start_ms,
         as_of_ms=tally.as_of_ms,
@@ -79,6 +73,7 @@ def assess(
         limits=findings,
         excursions=runs,
         conflicts=tally.conflicts,
+        custody_problems=custody_problems,
     )
 
 
@@ -147,11 +142,9 @@ def _finding(
     breached_at_ms: int | None = None,
     exhausted_in_ms: int | None = None,
 ) -> LimitFinding:
-    reached = (
-        share
-        for share in limit.warn_at
-        if limit.kind is not Kind.MKT and 0 < share * limit.allowed <= 100 * used and breached_at_ms is None
-    )
+    reached: list[int] = []
+    if used and breached_at_ms is None:
+        reached = [share for share in limit.warn_at if 0 < share * limit.allowed <= 100 * used]
     return LimitFinding(
         limit.id,
         limit.kind,
