@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coldchain import kernels
 from coldchain.kernels import UNKNOWN
-from coldchain.model import Conflict, CustodySegment, Logger, Monitoring
+from coldchain.model import OPEN_END_MS, Conflict, CustodySegment, Logger, Monitoring, end_ms
 from coldchain.readings import ChannelKey, MilliCelsius, Milliseconds, ReadingBatch
 
 EARLIEST_PLAUSIBLE_MS = 1_356_998_400_000
@@ -21,8 +21,6 @@ EARLIEST_PLAUSIBLE_MS = 1_356_998_400_000
 
 AHEAD_OF_CLOCK_MS = 300_000
 """A device time later than its arrival by more than this is not trusted."""
-
-OPEN_END_MS = 2**62
 
 BEGINNING_MS = -(2**62)
 """Before every instant."""
@@ -312,8 +310,3 @@ def custody_problems(route: Sequence[CustodySegment], as_of_ms: int) -> tuple[st
                 problems.append((segment.from_ms, overlap))
         covered_ms = max(covered_ms, end_ms(segment))
     return tuple(problem for at_ms, problem in sorted(problems) if at_ms < as_of_ms)
-
-
-def end_ms(interval: CustodySegment | Monitoring) -> int:
-    """The end of an interval, later than every instant where it is open."""
-    return OPEN_END_MS if interval.to_ms is None else interval.to_ms

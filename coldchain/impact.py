@@ -66,7 +66,7 @@ def impact(
         one, other = before[group_id], after[group_id]
         was, will_be = ({limit for limit, _, _ in assessment.breaches} for assessment in (one, other))
         if one.verdict is not other.verdict or was != will_be:
-            kits = registry.groups[group_id].kits
+            kits = tuple(registry.groups[group_id].kits)
             changes.append(Change(kits, one, other, tuple(sorted(will_be - was)), tuple(sorted(was - will_be))))
     count = sum(len(registry.groups[group_id].kits) for group_id in reached)
     return Impact(count, tuple(sorted(changes, key=lambda change: change.kits)))

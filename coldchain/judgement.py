@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coldchain import history, stability, tally
-from coldchain.history import NOTHING, OPEN_END_MS, Record
-from coldchain.model import Assessment, CustodySegment
+from coldchain.history import NOTHING, Record
+from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, end_ms
 from coldchain.registry import KitGroup, Registry
 from coldchain.scene import Scene
 from coldchain.state import State
@@ -52,7 +52,7 @@ def judge(
         begun = tally.begin(counted, route[0].from_ms)
         before = kept = tally.advance(begun, counted, history.kit_record(route, whole, min(as_of_ms, put_away_ms)))
         for segment in route:
-            if history.end_ms(segment) > kept.as_of_ms - counted.longest_window_ms:
+            if end_ms(segment) > kept.as_of_ms - counted.longest_window_ms:
                 scene.keep(segment.place, max(kept.as_of_ms - counted.longest_window_ms, segment.from_ms))
     whole_life = tally.advance(before, counted, record)
     problems = history.custody_problems(route, as_of_ms)
@@ -99,6 +99,6 @@ def first_change_ms(route: Sequence[CustodySegment], changed: Mapping[str, int])
     starts = [
         max(changed[segment.place], segment.from_ms)
         for segment in route
-        if history.end_ms(segment) > changed.get(segment.place, OPEN_END_MS)
+        if end_ms(segment) > changed.get(segment.place, OPEN_END_MS)
     ]
     return min(starts, default=None)

@@ -96,6 +96,15 @@ class Kit:
     opening: tuple[OpeningBalance, ...] = ()
 
 
+OPEN_END_MS = 2**62
+"""Later than every instant."""
+
+
+def end_ms(interval: Monitoring | CustodySegment) -> int:
+    """The end of an interval, later than every instant where it is open."""
+    return OPEN_END_MS if interval.to_ms is None else interval.to_ms
+
+
 @dataclass(frozen=True, slots=True)
 class CustodySegment:
     """A kit is at a place during `(from_ms, to_ms]`; an open end is None."""

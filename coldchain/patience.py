@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coldchain.history import BEGINNING_MS, NOTHING, OPEN_END_MS, Record, end_ms
+from coldchain.history import BEGINNING_MS, NOTHING, Record
 from coldchain.kernels import UNKNOWN
-from coldchain.model import Assessment, CustodySegment, Kind
+from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, Kind, end_ms
 from coldchain.profiles import StabilityProfile
 from coldchain.tally import Measures
 

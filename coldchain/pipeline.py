@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from coldchain import history, judgement, patience, quarantine, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, OPEN_END_MS, Series
-from coldchain.model import Assessment, EarlyWarning, Kind, QuarantineEvent
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
+from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile, composite
 from coldchain.readings import ChannelKey, ReadingBatch

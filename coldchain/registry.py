@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
 from coldchain import registry_file
 from coldchain.errors import BadInput
+from coldchain.kit_table import KitIds, PerKit, Positions, per_kit
 from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
 from coldchain.readings import ChannelKey
-from coldchain.registry_file import CustodyRow, KitRow, LoggerRow, MonitoringRow, PlacedRow, PlaceRow, SourceFile
+from coldchain.registry_file import (
+    CustodyRow,
+    KitRow,
+    LoggerRow,
+    MonitoringRow,
+    PlacedRow,
+    PlaceRow,
+    RepackRow,
+    SourceFile,
+)
+from coldchain.repack import derive
 
 
 class Fate(NamedTuple):
@@ -31,7 +44,7 @@ class KitGroup:
     """Kits that share one fate: one history, one assessment, judged once."""
 
     id: str
-    kits: tuple[str, ...]
+    kits: Sequence[str]
     fate: Fate
 
 
@@ -65,13 +78,25 @@ class Registry:
     @cached_property
     def groups(self) -> Mapping[str, KitGroup]:
         """Every kit, grouped with those that share its fate; by group id."""
-        members: dict[Fate, list[str]] = defaultdict(list)
-        for kit in self.kits.values():
+        kits = self.kits if isinstance(self.kits, PerKit) else per_kit(self.kits, shared=_nameless, named=_named)
+        routes = self.custody
+        if not isinstance(routes, PerKit) or routes.ids is not kits.ids:
+            routes = per_kit(routes, kits.ids, default=tuple)
+        pairs, pair_of = np.unique(np.stack([kits.codes, routes.codes]), axis=1, return_inverse=True)
+        order = np.argsort(pair_of.ravel(), kind="stable").astype(np.int32)
+        ends = np.cumsum(np.bincount(pair_of.ravel(), minlength=pairs.shape[1])).tolist()
+        members: dict[Fate, list[Positions]] = defaultdict(list)
+        for (kit_code, route_code), first, end in zip(pairs.T.tolist(), [0, *ends], ends, strict=False):
+            kit, route = kits.values_of_codes[kit_code], routes.values_of_codes[route_code]
             profile = None if kit.blind_group else kit.profile
-            members[Fate(self.custody.get(kit.id, ()), profile, kit.blind_group, kit.opening)].append(kit.id)
+            members[Fate(route, profile, kit.blind_group, kit.opening)].append(order[first:end])
         groups = (
-            KitGroup(hashlib.sha256(repr(fate).encode()).hexdigest()[:32], tuple(sorted(kits)), fate)
-            for fate, kits in members.items()
+            KitGroup(
+                hashlib.sha256(repr(fate).encode()).hexdigest()[:32],
+                KitIds(kits.ids, np.sort(np.concatenate(positions))),
+                fate,
+            )
+            for fate, positions in members.items()
         )
         return {group.id: group for group in groups}
 
@@ -88,10 +113,15 @@ class Registry:
     def profiles_in(self) -> Mapping[str, tuple[str, ...]]:
         """The profiles that occur in each blind group."""
         names: dict[str, set[str]] = defaultdict(set)
-        for kit in self.kits.values():
+        for kit in self.kinds:
             if kit.blind_group:
                 names[kit.blind_group].add(kit.profile)
         return {group: tuple(sorted(found)) for group, found in names.items()}
+
+    @property
+    def kinds(self) -> Collection[Kit]:
+        """A kit of each kind: every combination of batch, trial, profile, blind group and balances occurs."""
+        return self.kits.values_of_codes if isinstance(self.kits, PerKit) else self.kits.values()
 
     def wrong_kit(self, kit_id: str, key: str, value: object, problem: str) -> BadInput:
         """The error for a key of a kit that only a later check finds wrong, with the kit's file and line."""
@@ -114,6 +144,7 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
     kits: dict[str, Kit] = {}
     monitoring: list[tuple[PlacedRow, Monitoring]] = []
     custody: list[tuple[PlacedRow, CustodyRow]] = []
+    repacks: list[tuple[PlacedRow, RepackRow]] = []
     for placed in registry_file.rows(files):
         match placed.row:
             case LoggerRow() as row:
@@ -126,23 +157,41 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
                 monitoring.append((placed, row.value()))
             case CustodyRow() as row:
                 custody.append((placed, row))
+            case RepackRow() as row:
+                repacks.append((placed, row))
     for placed, entry in monitoring:
         _known(places, "place", entry.place, placed)
         _known(loggers, "logger", entry.logger, placed)
-    routes: dict[str, list[CustodySegment]] = defaultdict(list)
+    routes: dict[str, tuple[CustodySegment, ...]] = {}
+    longer: dict[tuple[tuple[CustodySegment, ...], CustodySegment], tuple[CustodySegment, ...]] = {}
     for placed, row in custody:
         _known(places, "place", row.place, placed)
+        segment = row.value()
         for kit in row.kits:
             _known(kits, "kits", kit, placed)
-            routes[kit].append(row.value())
+            step = routes.get(kit, ()), segment  # kits that share a route so far share the longer one too
+            if step not in longer:
+                longer[step] = tuple(sorted({*step[0], segment}, key=_custody_order))
+            routes[kit] = longer[step]
+    derive(repacks, kits, routes)
+    compact = per_kit(kits, shared=_nameless, named=_named)
     return Registry(
         loggers=loggers,
         places=places,
         monitoring=tuple(sorted({entry for _, entry in monitoring}, key=_monitoring_order)),
-        kits=kits,
-        custody={kit: tuple(sorted(set(route), key=_custody_order)) for kit, route in routes.items()},
+        kits=compact,
+        custody=per_kit(routes, compact.ids, default=tuple),
         sources=files,
     )
+
+
+def _nameless(kit: Kit) -> Kit:
+    """What a kit shares with others of its kind."""
+    return replace(kit, id="")
+
+
+def _named(kind: Kit, kit_id: str) -> Kit:
+    return replace(kind, id=kit_id)
 
 
 _Thing = TypeVar("_Thing", Logger, Place, Kit)

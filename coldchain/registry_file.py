@@ -18,7 +18,7 @@ from coldchain.errors import BadInput
 from coldchain.instant import InstantMs
 from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
 
-TABLES = ("logger", "place", "monitoring", "kit", "custody")
+TABLES = ("logger", "place", "monitoring", "kit", "custody", "repack")
 
 
 class SourceFile(NamedTuple):
@@ -132,9 +132,17 @@ class CustodyRow(_Interval):
         return CustodySegment(self.place, self.from_ms, self.to_ms)
 
 
-AnyRow = LoggerRow | PlaceRow | MonitoringRow | KitRow | CustodyRow
+class RepackRow(_Row):
+    """Kits that were made of others at an instant: one split into several, several packed into one."""
+
+    kits: Annotated[tuple[Id, ...], BeforeValidator(_names), Field(min_length=1)]
+    of: Annotated[tuple[Id, ...], BeforeValidator(_names), Field(min_length=1)]
+    at: InstantMs
+
+
+AnyRow = LoggerRow | PlaceRow | MonitoringRow | KitRow | CustodyRow | RepackRow
 _ROWS: dict[str, type[AnyRow]] = dict(
-    zip(TABLES, (LoggerRow, PlaceRow, MonitoringRow, KitRow, CustodyRow), strict=True)
+    zip(TABLES, (LoggerRow, PlaceRow, MonitoringRow, KitRow, CustodyRow, RepackRow), strict=True)
 )
 
 

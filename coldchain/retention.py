@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 from coldchain import history, judgement, tally
 from coldchain.history import EMPTY, NOTHING
+from coldchain.model import end_ms
 from coldchain.readings import ChannelKey
 from coldchain.registry import KitGroup
 from coldchain.scene import Scene
@@ -60,10 +61,10 @@ def _needed(state: State, group_id: str, place: str, counted: Tally) -> Iterator
     """From when on a group needs each of its stays at a place; nothing once its life is counted to its end."""
     route = state.registry.groups[group_id].fate.route
     since_ms = counted.as_of_ms - state.measures[group_id].longest_window_ms
-    if history.end_ms(history.last_segment(route)) <= counted.as_of_ms:
+    if end_ms(history.last_segment(route)) <= counted.as_of_ms:
         return
     for segment in route:
-        if segment.place == place and history.end_ms(segment) > since_ms:
+        if segment.place == place and end_ms(segment) > since_ms:
             yield max(since_ms, segment.from_ms)
 
 
@@ -72,5 +73,5 @@ def _needing(scene: Scene, key: ChannelKey) -> Iterator[str]:
     for place in scene.state.registry.places_watched_by.get(key, ()):
         since_ms = scene.places.get(place, NOTHING).since_ms
         for entry in scene.state.registry.monitoring_of[place]:
-            if (entry.logger, entry.channel) == key and history.end_ms(entry) > since_ms:
+            if (entry.logger, entry.channel) == key and end_ms(entry) > since_ms:
                 yield place

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coldchain import history
-from coldchain.history import EMPTY, NOTHING, OPEN_END_MS, Record, Series
-from coldchain.model import Logger
+from coldchain.history import EMPTY, NOTHING, Record, Series
+from coldchain.model import OPEN_END_MS, Logger
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, MilliCelsius, Milliseconds
 from coldchain.state import Archive, State
 

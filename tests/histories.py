@@ -73,12 +73,37 @@ def cases(draw: st.DrawFn) -> Case:
         for place, from_ms, to_ms in draw(routes(places, most=4, may_overlap=True)):
             custody.append({"kits": kits, "place": place, **span(from_ms, to_ms)})
     registry |= {"custody": custody} if custody else {}
+    if custody and draw(st.sampled_from([False, False, True])):
+        registry["repack"] = [draw(repacks(registry, places))]
 
     stride = draw(st.sampled_from([1, 7919, 9972]))  # in order, scattered, backwards
     order = sorted(range(len(items)), key=lambda number: number * stride % 9973)
     extremes_ms = st.sampled_from([None, None, None, START_MS - 1, START_MS + 5000 * MINUTE_MS])
     as_of_ms = draw(extremes_ms | instants_ms)
     return Case(registry, profiles, [items[number] for number in order], as_of_ms)
+
+
+@st.composite
+def repacks(draw: st.DrawFn, registry: Table, places: list[str]) -> Table:
+    """Draw a kit that is made of one or two others of its kind, and where it goes; it is added to the registry."""
+    starts: dict[str, datetime] = {}
+    for row in registry["custody"]:
+        starts |= {kit: min(row["from"], starts.get(kit, row["from"])) for kit in row["kits"]}
+    sources = [kit for kit in registry["kit"] if kit["id"] in starts]
+    first = draw(st.sampled_from(sources))
+    at = starts[first["id"]] + timedelta(minutes=draw(st.integers(1, 150)), milliseconds=draw(st.sampled_from([0, 1])))
+    kind = ("profile", "blind_group")
+    alike = [k["id"] for k in sources if all(k.get(key) == first.get(key) for key in kind) and starts[k["id"]] < at]
+    of = sorted({first["id"], draw(st.sampled_from(alike))})
+    registry["kit"].append({**first, "id": "K-9001"})
+    for place, from_ms, to_ms in (
+        draw(st.sampled_from([False, True])) and draw(routes(places, 2, may_overlap=True))
+    ) or []:
+        begin = max(moment(from_ms), at)
+        if to_ms is None or moment(to_ms) > begin:
+            end = {} if to_ms is None else {"to": moment(to_ms)}
+            registry["custody"].append({"kits": ["K-9001"], "place": place, "from": begin, **end})
+    return {"kits": ["K-9001"], "of": of, "at": at}
 
 
 @st.composite

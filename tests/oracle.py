@@ -92,6 +92,7 @@ def replay(registry: Table, profiles: list[Table], items: Iterable[Item], as_of_
     kits, events = [], []
     for kit in sorted(registry.get("kit", []), key=lambda table: str(table["id"])):
         profile = judging_profile(kit, registry, profiles)
+        kit = {**kit, "opening": opening_of(registry, kit)}
         report, breaches = judge(kit, profile, kit_history(registry, intervals, kit["id"], as_of_ms))
         kits.append(report)
         for limit_id, reason, at_ms in sorted(breaches):
@@ -160,11 +161,7 @@ def kit_history(
     registry: Table, intervals: dict[Channel, list[Interval]], kit_id: str, given_as_of_ms: int | None
 ) -> History:
     """Lay the envelopes of the kit's places end to end, and cut them into pieces."""
-    stays = sorted(
-        Stay(instant_ms(table["from"]), end_ms(table), table["place"])
-        for table in registry.get("custody", [])
-        if kit_id in table["kits"]
-    )
+    stays = stays_of(registry, kit_id, FOREVER_MS)
     if not stays:
         return History(None, None, [], [], [], ["custody_missing"])
     start_ms, last = stays[0].from_ms, max(stays, key=lambda stay: (stay.to_ms, stay.from_ms, stay.place))
@@ -188,6 +185,35 @@ def kit_history(
     instants = sorted({w.interval.at_ms for w in inside if w.interval.known})
     conflicts = sorted({(w.interval.at_ms, *w.channel) for w in inside if len(w.interval.temperatures_mc) > 1})
     return History(start_ms, as_of_ms, pieces, instants, conflicts, custody_findings(stays, as_of_ms))
+
+
+def stays_of(registry: Table, kit_id: str, until_ms: int) -> list[Stay]:
+    """Where a kit was up to an instant; before it was made, where the kits were that it was made of."""
+    stays = {
+        Stay(instant_ms(table["from"]), min(end_ms(table), until_ms), table["place"])
+        for table in registry.get("custody", [])
+        if kit_id in table["kits"] and instant_ms(table["from"]) < until_ms
+    }
+    for table in registry.get("repack", []):
+        if kit_id in table["kits"]:
+            for source in table["of"]:
+                stays |= set(stays_of(registry, source, min(until_ms, instant_ms(table["at"]))))
+    return sorted(stays)
+
+
+def opening_of(registry: Table, kit: Table) -> Table:
+    """What a kit had spent before all custody: of every limit the most that it or any kit it was made of had."""
+    sources = {source for table in registry.get("repack", []) if kit["id"] in table["kits"] for source in table["of"]}
+    spent = dict(kit.get("opening", {}))
+    for other in registry["kit"]:
+        if other["id"] in sources:
+            for limit_id, amount in opening_of(registry, other).items():
+                spent[limit_id] = max(spent.get(limit_id, amount), amount, key=balance)
+    return spent
+
+
+def balance(amount: Any) -> int:
+    return amount if isinstance(amount, int) else duration_ms(amount)
 
 
 def watches_of(registry: Table, intervals: dict[Channel, list[Interval]], stay: Stay) -> list[Watch]:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 import histories
 from coldchain import pipeline, retention
+from coldchain.errors import BadInput
 from coldchain.ledger import checkpoint
 from coldchain.pipeline import State, Step
 from coldchain.readings import ChannelKey, ReadingBatch
@@ -136,8 +137,12 @@ class Life(RuleBasedStateMachine):
         pipeline.adopt(self.state, found)
 
     def amend(self, **tables: list[Any]) -> None:
-        self.case = self.case._replace(registry={**self.case.registry, **tables})
-        self.registry, self.profiles = inputs(self.case)
+        case = self.case._replace(registry={**self.case.registry, **tables})
+        try:
+            self.registry, self.profiles = inputs(case)
+        except BadInput:  # a kit cannot be made before the kits it is made of
+            return
+        self.case = case
         self.state, found = pipeline.amend(self.state, self.registry, self.profiles, self.now_ms)
         self.take(found)
 

@@ -303,7 +303,7 @@ def kits(*rows: str) -> Registry:
 
 
 def shares(found: Registry) -> list[tuple[str, ...]]:
-    return sorted(group.kits for group in found.groups.values())
+    return sorted(tuple(group.kits) for group in found.groups.values())
 
 
 def test_kits_of_one_route_profile_and_opening_balance_are_one_group() -> None:
@@ -353,7 +353,7 @@ def test_an_opening_balance_in_the_unit_of_another_kind_of_limit_is_refused(old:
 def test_each_group_is_judged_by_its_own_profile_or_by_the_composite_of_its_blind_group() -> None:
     found = registry()
     chosen = pipeline.rules(found, profiles())
-    by_kit = {group.kits: chosen[group.id].name for group in found.groups.values()}
+    by_kit = {tuple(group.kits): chosen[group.id].name for group in found.groups.values()}
     assert by_kit == {("K-1",): "TRIAL-7", ("NA",): "mab-017"}
 
 

@@ -101,8 +101,8 @@ def test_every_kit_of_a_blind_group_is_judged_by_the_composite_of_all_its_arms()
 
 
 def test_each_kit_group_is_judged_twice_however_many_kits_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = Mock(wraps=stability.judge)
-    monkeypatch.setattr(stability, "judge", judged)
+    judged = Mock(wraps=stability.assess)
+    monkeypatch.setattr(stability, "assess", judged)
     kits = {f"K-{number:05}": ("mab-017", ("warm", "cold")[number % 2]) for number in range(2_000)}
     found = replayed.impact(batches(), registry(kits), PRESENT, proposed(STRICTER))
     assert (found.kits, [len(change.kits) for change in found.changes]) == (2_000, [1_000])
