@@ -30,6 +30,17 @@ class Row:
     ratio: float
     lowest: float
     highest: float
+    goal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the second table: something measured once that a goal bounds."""
+
+    what: str
+    value: float
+    unit: str
+    at_most: float
 
 
 def race(
@@ -38,8 +49,9 @@ def race(
     ours: Callable[[], object],
     references: Mapping[str, Callable[[], object]],
     rounds: int = ROUNDS,
+    goal: float | None = None,
 ) -> list[Row]:
-    """Time `ours` and every reference on the same `items`; one row for each reference."""
+    """Time `ours` and every reference on the same `items`; one row for each reference. `goal`: the least ratio."""
     contestants = [ours, *references.values()]
     for run in contestants:
         run()
@@ -49,7 +61,9 @@ def race(
             # whoever comes right after a memory-hungry one pays for it: let the order go round
             who = (first + turn) % len(contestants)
             seconds[who].append(_cpu_seconds(contestants[who]))
-    return [_row(job, name, items, seconds[0], theirs) for name, theirs in zip(references, seconds[1:], strict=True)]
+    return [
+        _row(job, name, items, seconds[0], theirs, goal) for name, theirs in zip(references, seconds[1:], strict=True)
+    ]
 
 
 def _cpu_seconds(run: Callable[[], object]) -> float:
@@ -62,7 +76,9 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
     return took
 
 
-def _row(job: str, reference: str, items: int, ours_s: Sequence[float], reference_s: Sequence[float]) -> Row:
+def _row(
+    job: str, reference: str, items: int, ours_s: Sequence[float], reference_s: Sequence[float], goal: float | None
+) -> Row:
     ratios = [theirs / mine for mine, theirs in zip(ours_s, reference_s, strict=True)]
     return Row(
         job=job,
@@ -73,4 +89,5 @@ def _row(job: str, reference: str, items: int, ours_s: Sequence[float], referenc
         ratio=median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
+        goal=goal,
     )
