@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from coldchain import history, quarantine, stability
+from coldchain import history, quarantine, rulebook, stability
 from coldchain.history import EMPTY, NOTHING, Record, Series
 from coldchain.model import Assessment, CustodySegment, EarlyWarning, Kind, QuarantineEvent
-from coldchain.profiles import StabilityProfile, composite
+from coldchain.profiles import StabilityProfile
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, ReadingBatch
 from coldchain.registry import KitGroup, Registry
+from coldchain.rulebook import Rules
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Step:
 
 def start(
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    profiles: Rules,
     batches: Sequence[ReadingBatch] = (),
     events: Iterable[QuarantineEvent] = (),
     warnings: Iterable[EarlyWarning] = (),
@@ -139,7 +140,7 @@ def adopt(state: State, change: Step) -> None:
 def replay(
     batches: Sequence[ReadingBatch],
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    profiles: Rules,
     as_of_ms: int | None = None,
 ) -> State:
     """The state that all readings together support, judged once; equal to any order of `step`s over them."""
@@ -148,22 +149,15 @@ def replay(
     return state
 
 
-def rules(registry: Registry, profiles: Mapping[str, StabilityProfile]) -> dict[str, StabilityProfile]:
-    """The profile that judges each kit group: its own, or the composite of its blind group."""
-    composites: dict[str, StabilityProfile] = {}
-    for kit in registry.kits.values():
-        if kit.profile not in profiles:
-            there_are = f"no such stability profile; there are {', '.join(profiles)}"
-            raise registry.wrong_kit(kit.id, "profile", kit.profile, there_are)
-    for blind_group, names in registry.profiles_in.items():
-        composites[blind_group] = composite(blind_group, [profiles[name] for name in names])
-    chosen = {}
-    for group in registry.groups.values():
-        fate = group.fate
-        profile = composites[fate.blind_group] if fate.blind_group else profiles[fate.profile or ""]
-        chosen[group.id] = profile
+def rules(registry: Registry, profiles: Rules) -> dict[str, StabilityProfile]:
+    """The profile that judges each kit group, in the version that its trial is set to."""
+    chosen = rulebook.by_group(registry, rulebook.of(profiles))
+    for group_id, profile in chosen.items():
+        group = registry.groups[group_id]
+        if not group.fate.opening:
+            continue
         spendable = {limit.id: limit for limit in profile.limits if stability.can_have_opening(limit)}
-        for balance in fate.opening:
+        for balance in group.fate.opening:
             if balance.limit not in spendable:
                 problem = f"no limit with an opening balance; {profile.name} has {', '.join(spendable)}"
                 raise registry.wrong_kit(group.kits[0], "opening", balance.limit, problem)

@@ -12,18 +12,31 @@ from typing import NamedTuple, TypeVar
 
 from coldchain import registry_file
 from coldchain.errors import BadInput
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place, Trial, VersionChoice
 from coldchain.readings import ChannelKey
-from coldchain.registry_file import CustodyRow, KitRow, LoggerRow, MonitoringRow, PlacedRow, PlaceRow, SourceFile
+from coldchain.registry_file import (
+    CustodyRow,
+    KitRow,
+    LoggerRow,
+    MonitoringRow,
+    PlacedRow,
+    PlaceRow,
+    SourceFile,
+    TrialRow,
+)
 
 
 class Fate(NamedTuple):
-    """What decides a kit's assessment. `profile` is None for a blind group, which is judged by its composite."""
+    """What decides a kit's assessment. `profile` is None for a blind group, which is judged by its composite.
+
+    `versions`: which version of its profiles judges it, as its trial is set.
+    """
 
     route: tuple[CustodySegment, ...]
     profile: str | None
     blind_group: str | None
     opening: tuple[OpeningBalance, ...]
+    versions: VersionChoice = VersionChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Registry:
     monitoring: tuple[Monitoring, ...] = ()
     kits: Mapping[str, Kit] = field(default_factory=dict)
     custody: Mapping[str, tuple[CustodySegment, ...]] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)
     sources: tuple[SourceFile, ...] = ()
 
     @cached_property
@@ -68,7 +82,8 @@ class Registry:
         members: dict[Fate, list[str]] = defaultdict(list)
         for kit in self.kits.values():
             profile = None if kit.blind_group else kit.profile
-            members[Fate(self.custody.get(kit.id, ()), profile, kit.blind_group, kit.opening)].append(kit.id)
+            route = self.custody.get(kit.id, ())
+            members[Fate(route, profile, kit.blind_group, kit.opening, self._versions_of(kit))].append(kit.id)
         groups = (
             KitGroup(hashlib.sha256(repr(fate).encode()).hexdigest()[:32], tuple(sorted(kits)), fate)
             for fate, kits in members.items()
@@ -93,12 +108,30 @@ class Registry:
                 names[kit.blind_group].add(kit.profile)
         return {group: tuple(sorted(found)) for group, found in names.items()}
 
+    def _versions_of(self, kit: Kit) -> VersionChoice:
+        """What the kit's trial chooses, as far as it concerns the profiles that judge the kit."""
+        trial = self.trials.get(kit.trial)
+        if trial is None:
+            return VersionChoice()
+        names = self.profiles_in[kit.blind_group] if kit.blind_group else (kit.profile,)
+        rule, pinned = trial.versions
+        return VersionChoice(rule, tuple(pin for pin in pinned if pin[0] in names))
+
     def wrong_kit(self, kit_id: str, key: str, value: object, problem: str) -> BadInput:
         """The error for a key of a kit that only a later check finds wrong, with the kit's file and line."""
+        return self._wrong(KitRow, f"kit {kit_id}", kit_id, key, value, problem)
+
+    def wrong_trial(self, trial_id: str, key: str, value: object, problem: str) -> BadInput:
+        """The same for a key of a trial."""
+        return self._wrong(TrialRow, f"trial {trial_id}", trial_id, key, value, problem)
+
+    def _wrong(
+        self, kind: type[KitRow | TrialRow], name: str, row_id: str, key: str, value: object, problem: str
+    ) -> BadInput:
         for placed in registry_file.rows(self.sources):
-            if isinstance(placed.row, KitRow) and placed.row.id == kit_id:
+            if isinstance(placed.row, kind) and placed.row.id == row_id:
                 return placed.wrong(key, value, problem)
-        return BadInput(problem, key=f"kit {kit_id}: {key}", value=value)
+        return BadInput(problem, key=f"{name}: {key}", value=value)
 
 
 def load_registry(*paths: str | Path) -> Registry:
@@ -112,6 +145,7 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
     loggers: dict[str, Logger] = {}
     places: dict[str, Place] = {}
     kits: dict[str, Kit] = {}
+    trials: dict[str, Trial] = {}
     monitoring: list[tuple[PlacedRow, Monitoring]] = []
     custody: list[tuple[PlacedRow, CustodyRow]] = []
     for placed in registry_file.rows(files):
@@ -122,6 +156,8 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
                 _add(places, row.value(), placed)
             case KitRow() as row:
                 _add(kits, row.value(), placed)
+            case TrialRow() as row:
+                _add(trials, row.value(), placed)
             case MonitoringRow() as row:
                 monitoring.append((placed, row.value()))
             case CustodyRow() as row:
@@ -141,11 +177,12 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
         monitoring=tuple(sorted({entry for _, entry in monitoring}, key=_monitoring_order)),
         kits=kits,
         custody={kit: tuple(sorted(set(route), key=_custody_order)) for kit, route in routes.items()},
+        trials=trials,
         sources=files,
     )
 
 
-_Thing = TypeVar("_Thing", Logger, Place, Kit)
+_Thing = TypeVar("_Thing", Logger, Place, Kit, Trial)
 
 
 def _add(things: dict[str, _Thing], thing: _Thing, placed: PlacedRow) -> None:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 import structlog
 
-from coldchain import pipeline
+from coldchain import pipeline, rulebook
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
@@ -28,7 +28,6 @@ from coldchain.ledger.entries import Message, unstorable
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.pipeline import State, Step
-from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
 from coldchain.settings import Settings
 from gateways.decoders import Decoder, decoder
@@ -103,6 +102,7 @@ class Service:
         self._reader = decoder(settings.gateways.mappings)
         self._state: State
         self._version = 0
+        self._rules_change_ms: int | None = None
         self._retry_at = self._next_poll = self._next_look = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
         self._is_failing = False
@@ -114,9 +114,10 @@ class Service:
             now_ms, version = self._clock(), self._ledger.data_version()
             files = self._ledger.current_registry_files()
             registry = parse_registry([(file.name, file.content) for file in files])
+            rules = rulebook.load(self._settings.rules.dir, now_ms)
             state, found = pipeline.start(
                 registry,
-                load_profiles(self._settings.rules.dir),
+                rules,
                 list(self._ledger.load_batches()),
                 self._ledger.load_events(),
                 self._ledger.load_warnings(),
@@ -129,7 +130,7 @@ class Service:
             except LedgerChanged:
                 continue
             pipeline.adopt(state, found)
-            self._state, self._version = state, version
+            self._state, self._version, self._rules_change_ms = state, version, rules.next_change_ms
             log.info("state loaded", registry_files=len(files), kits=len(registry.kits), loggers=len(registry.loggers))
             self._watchdog.beat()
             return
@@ -175,6 +176,9 @@ class Service:
     def _reload_if_changed(self) -> None:
         if self._ledger.data_version() != self._version:
             log.info("another process wrote to the ledger")
+            self.load()
+        elif self._rules_change_ms is not None and self._clock() >= self._rules_change_ms:
+            log.info("another version of the rules has come into force")
             self.load()
 
     def _commit(self, messages: tuple[Message, ...], find: Callable[[int], Step]) -> bool:

@@ -78,6 +78,7 @@ def test_every_breached_quarantine_limit_raises_one_event() -> None:
         profile_version=3,
         revision=1,
         supported=True,
+        profile_sha256="00",
     )
 
 
@@ -120,7 +121,7 @@ def test_an_early_warning_is_given_once_for_each_kit_limit_and_share() -> None:
     half = assessment(replace(SAFE, warned_share=50))
     first, second = quarantine.early_warnings((), ["K-1", "K-2"], half)
     assert (first.kit, first.limit, first.share) == ("K-1", "above-8", 50)
-    assert second == EarlyWarning(second.id, "K-2", "above-8", 50)
+    assert second == EarlyWarning(second.id, "K-2", "above-8", 50, "00")
     given = {first.id}
     assert list(quarantine.early_warnings(given, ["K-1", "K-2"], half)) == [second]
     (more,) = quarantine.early_warnings(given, ["K-1"], assessment(replace(SAFE, warned_share=80)))
