@@ -186,9 +186,10 @@ RULES_OF_EVENTS = (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS)
 
 SHOWN_AS_MIGRATED = {
-    2: tuple(
-        f"CREATE TEMP VIEW {table} AS SELECT *, NULL AS profile_sha256 FROM main.{table}"
-        for table in ("event", "event_revision", "warning")
+    2: (
+        "CREATE TEMP VIEW event AS SELECT *, NULL AS profile_sha256 FROM main.event",
+        "CREATE TEMP VIEW event_revision AS SELECT *, NULL AS profile_sha256 FROM main.event_revision",
+        "CREATE TEMP VIEW warning AS SELECT *, NULL AS profile_sha256 FROM main.warning",
     ),
 }
 """What lets a reader see a ledger as if that migration had been applied. Only a writer may migrate, and a backup of an
