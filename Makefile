@@ -37,7 +37,7 @@ test-long: system-for-tests .venv/.warm ## the long property runs, some minutes
 mutants: .venv/.warm ## does a test fail for every small change of the rules' code? some minutes
 	rm -rf mutants
 	$(BIN)/mutmut run
-	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/python tests/mutants.py
 
 bench: .venv/.warm ## throughput against other ways to do it, in one run
 	$(BIN)/python -m benchmarks

@@ -72,12 +72,14 @@ def _refusal(mistake: _Mistake, text: str, file: str) -> BadInput:
 
 def _problem(kind: str, error: Any) -> str:
     """What pydantic found, in words that say what would be right."""
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
+    if kind in ("missing", "extra_forbidden"):
         *table, key = error["loc"]
         owner: dict[Any, type[BaseModel]] = {"source": SourceTable, "approval": ApprovalTable, "limit": LimitTable}
-        keys = list(owner[table[0]].model_fields if table else ProfileTable.model_fields)
+        fields = (owner[table[0]] if table else ProfileTable).model_fields
+        if kind == "missing":
+            meaning = fields[key].description if key in fields else None
+            return f"is missing: {meaning}" if meaning else "is missing"
+        keys = list(fields)
         near = get_close_matches(str(key), keys, n=1)
         return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: there are {', '.join(keys)}"
     if kind == "string_pattern_mismatch":

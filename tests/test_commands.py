@@ -120,10 +120,8 @@ def test_every_event_names_the_file_that_judged_and_the_registry_shows_what_tria
     assert (event["profile"], event["profile_version"], event["profile_sha256"]) == ("mab-017", 3, sha256)
     shown = json.loads(coldchain("registry", "show", "--json", "--settings", settings).stdout)
     assert shown["trials"] == [{"trial": "T1", "versions": "in_force", "profile_version": {"mab-017": 3}}]
-    told = coldchain("registry", "show", "--settings", settings).stdout
-    assert "trial T1: judged by the version in force when a kit's custody began, mab-017 version 3" in " ".join(
-        told.split()
-    )
+    told = " ".join(coldchain("registry", "show", "--settings", settings).stdout.split())
+    assert "trial T1: judged by the version in force when a kit's custody began, mab-017 version 3" in told
 
 
 def test_an_import_that_is_not_confirmed_leaves_the_ledger_as_it_was(settings: Path) -> None:

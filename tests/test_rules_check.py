@@ -23,7 +23,7 @@ UNKNOWN = MAB[MAB.index('[[limit]]\nid = "unknown"') :]
 
 MISTAKES = {
     "unknown-key": ("above_c = 40.0", "abve_c = 40.0", "limit[5].abve_c = 40.0: unknown key: did you mean above_c?"),
-    "no-source": ('source = "STAB-0042, section 5.4"\n', "", "limit[6].source: is missing"),
+    "no-source": ('source = "STAB-0042, section 5.4"\n', "", "limit[6].source: is missing: document, section"),
     "inside-out": ("label_high_c = 8.0", "label_high_c = 1.0", "label_high_c = 1.0: the label range is inside out"),
     "duplicate-id": ('id = "above-40"', 'id = "below-freezing"', "limit[7].id = 'below-freezing': is taken"),
     "two-eyes": ('"qa-approver"', '"qa-author"', "approval.approver = 'qa-author': author and approver are the same"),
