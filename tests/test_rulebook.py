@@ -184,6 +184,18 @@ def test_a_blind_group_over_two_trials_that_choose_different_versions_is_refused
     assert len(judged_by(apart, book())) == 3, "a pin of a profile that no kit of the group has makes no difference"
 
 
+def test_two_blind_groups_may_choose_differently() -> None:
+    found = registry('versions = "in_force"', blind=BLIND, trial_2="OTHER")
+    kits = {**found.kits, "K-2": replace(found.kits["K-2"], blind_group="H")}
+    judged = judged_by(replace(found, kits=kits), book())
+    assert [judged[kit].applied[0].version for kit in ("K-1", "K-2", "K-3")] == [1, 3, 3]
+
+
+def test_a_profile_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(BadInput, match=r"kit\.profile = 'smv-204': no such .*; there are mab-017, comparator-02$"):
+        pipeline.rules(registry(second="smv-204"), book())
+
+
 @pytest.mark.parametrize("pin", ['"mab-017" = 4', '"mab-018" = 1'])
 def test_a_pinned_version_that_does_not_exist_is_refused_where_it_stands(pin: str) -> None:
     there_are = "there are mab-017 1, mab-017 2, mab-017 3, comparator-02 1, comparator-02 2"
