@@ -77,8 +77,7 @@ def _problem(kind: str, error: Any) -> str:
         owner: dict[Any, type[BaseModel]] = {"source": SourceTable, "approval": ApprovalTable, "limit": LimitTable}
         fields = (owner[table[0]] if table else ProfileTable).model_fields
         if kind == "missing":
-            meaning = fields[key].description if key in fields else None
-            return f"is missing: {meaning}" if meaning else "is missing"
+            return f"is missing: {fields[key].description if key in fields else 'write both ends, [low, high]'}"
         keys = list(fields)
         near = get_close_matches(str(key), keys, n=1)
         return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: there are {', '.join(keys)}"

@@ -243,6 +243,10 @@ NO_MEASURE = "accumulated, single_event, events, mkt_window, unknown_accumulated
         ('"above-8"', '"above 8"',
          "18: limit[1].id = 'above 8': not a name: write letters, digits, '.', '_' and '-', beginning with a letter or "
          "digit"),
+        ("above_c = 8.0", "outside_c = [2.0]",
+         "19: limit[1].outside_c[2]: is missing: write both ends, [low, high]"),
+        ('[source]\ndocument = "STAB-0042"\nversion = "4"\n', "",
+         "1: source: is missing: a table [source]: the stability document that the whole profile rests on"),
         ('approver = "qa-approver"', 'aprover = "qa-approver"',
          "12: approval.approver: is missing: who checked and approved it; somebody else"),
         ('author = "qa-author"', 'author = "qa-author"\nzzz = 1',
