@@ -52,10 +52,16 @@ def revise(
         elif not old.supported or old.breached_at_ms != new.breached_at_ms:
             yield replace(new, detected_at_ms=old.detected_at_ms, revision=old.revision + 1)
     for old in known.values():
-        is_same_rule = (old.profile, old.profile_version) == (assessment.profile, assessment.profile_version)
-        if is_same_rule and old.supported and old.id not in supported:
+        if _is_same_rule(old, assessment) and old.supported and old.id not in supported:
             sha256 = assessment.profile_sha256
             yield replace(old, supported=False, revision=old.revision + 1, profile_sha256=sha256)
+
+
+def _is_same_rule(event: QuarantineEvent, assessment: Assessment) -> bool:
+    """Whether an event was raised by the rules of an assessment; a composite has no version, only its hash."""
+    if (event.profile, event.profile_version) != (assessment.profile, assessment.profile_version):
+        return False
+    return event.profile_version is not None or event.profile_sha256 in (None, assessment.profile_sha256)
 
 
 def early_warnings(known: Collection[str], kits: Iterable[str], assessment: Assessment) -> Iterator[EarlyWarning]:
