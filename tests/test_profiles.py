@@ -268,6 +268,7 @@ def test_a_refusal_says_what_would_be_right(old: str, new: str, expected: str) -
     [
         (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = []\n[source]"), ["limit"]),
         (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = 5\n[source]"), ["limit"]),
+        (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = [5]\n[source]"), ["limit[1]"]),
         (PROFILE.replace('id = "above-8"\n', "").replace('id = "unknown"\n', ""), ["limit[1].id", "limit[2].id"]),
         (PROFILE + MKT.replace("mkt_window", "mkt_windw"), ["limit[3].mkt_windw"]),
         (PROFILE.replace('"above-8"', '"unknown"').replace("version = 3", "version = 0"), ["version", "limit[2].id"]),
