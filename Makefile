@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help install demo test test-long bench format lock clean python system-for-tests system-for-demo
+.PHONY: help install demo test test-long mutants bench format lock clean python system-for-tests system-for-demo
 
 PYTHON ?= python3
 # Debian keeps mosquitto in /usr/sbin, which is not on everybody's PATH; the tests start it.
@@ -33,6 +33,11 @@ test: system-for-tests .venv/.warm ## format, lint, types, import contracts, eve
 
 test-long: system-for-tests .venv/.warm ## the long property runs, some minutes
 	$(BIN)/pytest -m long
+
+mutants: .venv/.warm ## does a test fail for every small change of the rules' code? some minutes
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python tests/mutants.py
 
 bench: .venv/.warm ## throughput against other ways to do it, in one run
 	$(BIN)/python -m benchmarks

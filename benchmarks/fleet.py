@@ -9,7 +9,6 @@ from coldchain.profiles import StabilityProfile, load_profile
 from coldchain.registry import Registry, parse_registry
 
 START_MS = 1_760_000_000_000
-START = "2025-10-09T08:53:20Z"
 DAY_MS, INTERVAL_MS = 86_400_000, 300_000
 TEMPLATE = Path(__file__).parents[1] / "rules" / "templates" / "usp-controlled-cold.toml"
 
@@ -25,7 +24,7 @@ def cold_room(kits: int, routes: int) -> Registry:
 
 
 def fleet(kits: int, places: int, *, loggers_per_place: int = 2, routes_per_place: int = 4) -> Registry:
-    """Kits spread evenly over places, each place with its loggers and its deliveries, from CSV text as users load it."""
+    """Kits spread evenly over places, each with its loggers and its deliveries, from CSV text as users load it."""
     loggers = [f"lg-{number + 1}" for number in range(places * loggers_per_place)]
     rooms = [f"room-{number + 1}" for number in range(places)]
     tables = {

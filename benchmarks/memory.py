@@ -1,4 +1,4 @@
-"""What a service holds in memory: bytes for each kit and for each reading it keeps. Measured in a process of its own."""
+"""What a service holds in memory: bytes for each kit and for each reading it keeps, in a process of its own."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from benchmarks.fleet import INTERVAL_MS, START_MS, TEMPLATE
 from benchmarks.harness import Figure
 from coldchain import keeper, pipeline
 from coldchain.instant import iso
-from coldchain.keeper import Kept
 from coldchain.ledger.entries import Message
 from coldchain.ledger.ledger import Ledger
 from coldchain.readings import ReadingBatch
@@ -63,10 +62,8 @@ def ready(folder: Path, now_ms: int) -> dict[str, float | str]:
     """Start from the ledger as the service does; how long it took [s], and a hash of every assessment."""
     began = time.monotonic()
     with Ledger.open(folder / "coldchain.db") as ledger:
-        kept: Kept | None = None
-        for kept, found in keeper.catch_up(ledger, folder / "rules", kept, now_ms):
-            pipeline.adopt(kept.state, found)
-        assert kept is not None
+        ((kept, found),) = keeper.catch_up(ledger, folder / "rules", None, now_ms)
+        pipeline.adopt(kept.state, found)
         took_s = time.monotonic() - began
         said = hashlib.sha256(repr(sorted(kept.state.assessments.items())).encode()).hexdigest()
         while keeper.put_away(kept, now_ms, KEEP_MS, LOGGERS):

@@ -26,6 +26,9 @@ app.add_typer(audit_app, name="audit")
 SettingsFile = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Evaluate at this instant, ISO 8601 with a zone.")]
+ProfileVersion = Annotated[
+    list[str] | None, typer.Option(help="NAME=N: judge by this version of a profile; give it again for more.")
+]
 Zone = Annotated[str | None, typer.Option(help="Time zone of the logger's clock, such as Europe/Zurich.")]
 
 
@@ -46,6 +49,7 @@ def replay(
     logger: Annotated[str | None, typer.Option(help="The registry's id of the logger of the logger files.")] = None,
     zone: Zone = None,
     mappings: Annotated[Path | None, typer.Option(help="Folder of own mapping profiles for gateways.")] = None,
+    profile_version: ProfileVersion = None,
     as_of: AsOf = None,
     stream: Annotated[bool, typer.Option("--stream", help="Feed line by line through the streaming step.")] = False,
     as_json: AsJson = False,
@@ -60,6 +64,7 @@ def replay(
         logger=logger,
         zone=zone,
         mappings=mappings,
+        chosen=profile_version or [],
         as_of=as_of,
         stream=stream,
         as_json=as_json,
@@ -196,12 +201,13 @@ def report(
     kits: Annotated[list[str], typer.Argument(help="Kit ids.")],
     out: Annotated[Path, typer.Option(help="File to write: .pdf, .html or .json.")],
     settings: SettingsFile,
+    profile_version: ProfileVersion = None,
     as_of: AsOf = None,
 ) -> None:
     """Write the stability impact report of kits."""
     from coldchain.commands import report as command
 
-    command.run(kits, out, settings, as_of=as_of)
+    command.run(kits, out, settings, chosen=profile_version or [], as_of=as_of)
 
 
 @app.command()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from coldchain import pipeline
+from coldchain import pipeline, rulebook
 from coldchain.model import Assessment
-from coldchain.profiles import StabilityProfile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
+from coldchain.rulebook import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,21 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """`kits`: how many the changed rules judge; `changes`: those whom they judge differently, by their first kit."""
+    """`kits`: how many the changed rules judge; `changes`: those whom they judge differently, by their first kit.
+
+    `kept`: how many kits of the changed products another version judges, because their trial is set to it.
+    """
 
     kits: int
     changes: tuple[Change, ...]
+    kept: int
 
 
 def impact(
     batches: Sequence[ReadingBatch],
     registry: Registry,
-    present: Mapping[str, StabilityProfile],
-    proposed: Mapping[str, StabilityProfile],
+    present: Rules,
+    proposed: Rules,
     *,
     now_ms: int = 0,
     as_of_ms: int | None = None,
@@ -69,7 +73,18 @@ def impact(
             kits = tuple(registry.groups[group_id].kits)
             changes.append(Change(kits, one, other, tuple(sorted(will_be - was)), tuple(sorted(was - will_be))))
     count = sum(len(registry.groups[group_id].kits) for group_id in reached)
-    return Impact(count, tuple(sorted(changes, key=lambda change: change.kits)))
+    kept = _of_changed_products(registry, present, proposed) - count
+    return Impact(count, tuple(sorted(changes, key=lambda change: change.kits)), kept)
+
+
+def _of_changed_products(registry: Registry, present: Rules, proposed: Rules) -> int:
+    """How many kits are of a product, or in a blind group with one, whose newest version changes."""
+    was, will_be = rulebook.of(present).newest, rulebook.of(proposed).newest
+    changed = {name for name in will_be if was.get(name) != will_be[name]}
+    blind = {group for group, names in registry.profiles_in.items() if changed.intersection(names)}
+    return sum(
+        kit.blind_group in blind if kit.blind_group else kit.profile in changed for kit in registry.kits.values()
+    )
 
 
 def _representatives(registry: Registry, group_ids: Sequence[str]) -> Registry:

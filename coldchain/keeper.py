@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import coldchain
-from coldchain import pipeline, retention
+from coldchain import pipeline, retention, rulebook
 from coldchain.history import NOTHING
 from coldchain.ledger.ledger import Ledger
 from coldchain.pipeline import State, Step
-from coldchain.profiles import StabilityProfile, load_profiles
 from coldchain.registry import Registry, parse_registry
+from coldchain.rulebook import Rulebook
 from coldchain.state import know, remember
 
 PLACES_AT_ONCE = 50
@@ -28,13 +28,14 @@ class Kept:
     """A state and what it stands on.
 
     `position`: the last reading block it has seen. `version`: of the ledger when it was read. `key`: of the registry,
-    the rules and the release.
+    the rules and the release. `rules_change_ms`: when other versions of the rules come into force, None if never.
     """
 
     state: State
     position: int
     version: int
     key: str
+    rules_change_ms: int | None
 
 
 def catch_up(ledger: Ledger, rules: Path, kept: Kept | None, now_ms: int) -> Iterator[tuple[Kept, Step]]:
@@ -44,17 +45,17 @@ def catch_up(ledger: Ledger, rules: Path, kept: Kept | None, now_ms: int) -> Ite
     """
     version = ledger.data_version()
     files = ledger.current_registry_files()
-    profiles = load_profiles(rules)
-    key = _key({file.name: file.sha256 for file in files}, profiles)
+    book = rulebook.load(rules, now_ms)
+    key = _key({file.name: file.sha256 for file in files}, book)
     if kept is None:
         registry = parse_registry([(file.name, file.content) for file in files])
-        yield _started(ledger, registry, profiles, key, version, now_ms)
+        yield _started(ledger, registry, book, key, version, now_ms)
         return
-    kept = replace(kept, version=version)
+    kept = replace(kept, version=version, rules_change_ms=book.next_change_ms)
     know(kept.state, ledger.load_events(), ledger.load_warnings())  # another process may have raised some
     if key != kept.key:
         registry = parse_registry([(file.name, file.content) for file in files])
-        state, found = pipeline.amend(kept.state, registry, profiles, now_ms)
+        state, found = pipeline.amend(kept.state, registry, book, now_ms)
         kept = replace(kept, state=state, key=key)
         yield kept, found
     position = ledger.position()
@@ -66,7 +67,7 @@ def catch_up(ledger: Ledger, rules: Path, kept: Kept | None, now_ms: int) -> Ite
 def _started(
     ledger: Ledger,
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    book: Rulebook,
     key: str,
     version: int,
     now_ms: int,
@@ -75,7 +76,7 @@ def _started(
     after, remembered = ledger.read_checkpoint(key)
     state, found = pipeline.start(
         registry,
-        profiles,
+        book,
         list(ledger.load_batches(after)),
         ledger.load_events(),
         ledger.load_warnings(),
@@ -84,7 +85,7 @@ def _started(
         archive=ledger.channel_batches,
         remembered=remembered,
     )
-    return Kept(state, position, version, key), replace(found, fresh=())
+    return Kept(state, position, version, key, book.next_change_ms), replace(found, fresh=())
 
 
 def put_away(kept: Kept, now_ms: int, keep_ms: int, most: int = PLACES_AT_ONCE) -> int:
@@ -102,8 +103,9 @@ def write_checkpoint(ledger: Ledger, kept: Kept, now_ms: int) -> None:
     ledger.write_checkpoint(remember(kept.state), kept.key, kept.position, now_ms)
 
 
-def _key(files: Mapping[str, str], profiles: Mapping[str, StabilityProfile]) -> str:
+def _key(files: Mapping[str, str], book: Rulebook) -> str:
     """What the answers of a state depend on beside the readings."""
     parts = [coldchain.__version__, *(f"{name} {sha256}" for name, sha256 in sorted(files.items()))]
-    parts += [f"{profile.name} {profile.version} {profile.sha256}" for profile in profiles.values()]
+    versions = (profile for numbers in book.versions.values() for profile in numbers.values())
+    parts += [f"{p.name} {p.version} {p.sha256} {book.newest[p.name].version}" for p in versions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

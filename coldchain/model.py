@@ -84,6 +84,28 @@ class OpeningBalance(NamedTuple):
     is_count: bool = False
 
 
+class VersionRule(StrEnum):
+    """Which version of a profile judges the kits of a trial, where no version is pinned."""
+
+    NEWEST = "newest"
+    IN_FORCE = "in_force"
+
+
+class VersionChoice(NamedTuple):
+    """Which version of each profile judges a kit, for its whole life: the pinned (name, version), else by the rule."""
+
+    rule: VersionRule = VersionRule.NEWEST
+    pinned: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A clinical trial, as far as it decides by which versions of the rules its kits are judged."""
+
+    id: str
+    versions: VersionChoice
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What a patient receives."""
@@ -203,7 +225,11 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEvent:
-    """The fact that software put a kit on hold. Never deleted: evidence that changes counts `revision` up."""
+    """The fact that software put a kit on hold. Never deleted: evidence that changes counts `revision` up.
+
+    `profile_sha256`: of the file that judged this revision, of a composite that of all its files; None only where an
+    older release, which did not keep it, wrote the event.
+    """
 
     id: str
     kit: str
@@ -215,6 +241,7 @@ class QuarantineEvent:
     profile_version: int | None
     revision: int = 1
     supported: bool = True
+    profile_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +252,4 @@ class EarlyWarning:
     kit: str
     limit: str
     share: int
+    profile_sha256: str | None = None

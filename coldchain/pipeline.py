@@ -13,13 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from coldchain import history, judgement, patience, quarantine, stability, tally
+from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
 from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
 from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
-from coldchain.profiles import StabilityProfile, composite
+from coldchain.profiles import StabilityProfile
 from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.registry import Registry
+from coldchain.rulebook import Rules
 from coldchain.scene import Scene, plausible, read_again
 from coldchain.state import Archive, Remembered, State, Step, adopt, know
 from coldchain.tally import Measures, Tally
@@ -29,7 +30,7 @@ __all__ = ["State", "Step", "adopt", "look", "replay", "silence", "start", "step
 
 def start(
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    profiles: Rules,
     batches: Sequence[ReadingBatch] = (),
     events: Iterable[QuarantineEvent] = (),
     warnings: Iterable[EarlyWarning] = (),
@@ -73,7 +74,7 @@ def _recollect(state: State, remembered: Remembered) -> None:
 
 def empty(
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    profiles: Rules,
     *,
     as_of_ms: int | None = None,
     is_live: bool = False,
@@ -111,9 +112,7 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
-def amend(
-    before: State, registry: Registry, profiles: Mapping[str, StabilityProfile], now_ms: int
-) -> tuple[State, Step]:
+def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:
     """The state under a changed registry or changed rules, and what judging the kit groups that they touch finds.
 
     Places that are watched as before, and groups that share the fate and the rules they had, go on from where they
@@ -193,7 +192,7 @@ def look(state: State, group_ids: Iterable[str], now_ms: int) -> dict[str, Asses
 def replay(
     batches: Sequence[ReadingBatch],
     registry: Registry,
-    profiles: Mapping[str, StabilityProfile],
+    profiles: Rules,
     as_of_ms: int | None = None,
 ) -> State:
     """The state that all readings together support, judged once; equal to any order of `step`s over them."""
@@ -202,22 +201,15 @@ def replay(
     return state
 
 
-def rules(registry: Registry, profiles: Mapping[str, StabilityProfile]) -> dict[str, StabilityProfile]:
-    """The profile that judges each kit group: its own, or the composite of its blind group."""
-    composites: dict[str, StabilityProfile] = {}
-    for kit in registry.kits.values():
-        if kit.profile not in profiles:
-            there_are = f"no such stability profile; there are {', '.join(profiles)}"
-            raise registry.wrong_kit(kit.id, "profile", kit.profile, there_are)
-    for blind_group, names in registry.profiles_in.items():
-        composites[blind_group] = composite(blind_group, [profiles[name] for name in names])
-    chosen = {}
-    for group in registry.groups.values():
-        fate = group.fate
-        profile = composites[fate.blind_group] if fate.blind_group else profiles[fate.profile or ""]
-        chosen[group.id] = profile
+def rules(registry: Registry, profiles: Rules) -> dict[str, StabilityProfile]:
+    """The profile that judges each kit group, in the version that its trial is set to."""
+    chosen = rulebook.by_group(registry, rulebook.of(profiles))
+    for group_id, profile in chosen.items():
+        group = registry.groups[group_id]
+        if not group.fate.opening:
+            continue
         spendable = {limit.id: limit for limit in profile.limits if stability.can_have_opening(limit)}
-        for balance in fate.opening:
+        for balance in group.fate.opening:
             if balance.limit not in spendable:
                 problem = f"no limit with an opening balance; {profile.name} has {', '.join(spendable)}"
                 raise registry.wrong_kit(group.kits[0], "opening", balance.limit, problem)

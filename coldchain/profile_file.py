@@ -147,9 +147,11 @@ class ProfileTable(_Table):
     activation_energy_j_mol: Energy = Field(
         Decimal(str(DEFAULT_ACTIVATION_ENERGY_J_MOL)), description="J/mol, for the mean kinetic temperature"
     )
-    source: SourceTable
-    approval: ApprovalTable
-    limit: Annotated[tuple[LimitTable, ...], Field(min_length=1, strict=False)]
+    source: SourceTable = Field(description="a table [source]: the stability document that the whole profile rests on")
+    approval: ApprovalTable = Field(description="a table [approval]: author, approver, approved_at")
+    limit: Annotated[tuple[LimitTable, ...], Field(min_length=1, strict=False)] = Field(
+        description="a table [[limit]] for each limit, at least one on unknown time"
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -47,15 +47,15 @@ def mistakes(text: str, file: str) -> list[BadInput]:
 
 
 def _examine(text: str, file: str) -> tuple[ProfileTable | None, list[BadInput]]:
-    try:
-        document = toml_source.parse(text, file)
-    except InvalidOperation as exc:
-        raise BadInput("a number beyond all bounds: no temperature has an exponent like that", file=file) from exc
+    document = toml_source.parse(text, file)
     table, found = None, []
     try:
         table = ProfileTable.model_validate(document)
     except ValidationError as exc:
         found = [_Mistake(error["loc"], _problem(error["type"], error), error["input"]) for error in exc.errors()]
+    # a list whose entries are all wrong is also called too short: the entries say what is wrong
+    inside = {mistake.path[:1] for mistake in found if len(mistake.path) > 1}
+    found = [mistake for mistake in found if mistake.path not in inside]
     unsound = {mistake.path[:2] for mistake in found}
     # a misspelt key also leaves its limit without a measure: one mistake, told once
     found += [mistake for mistake in _contradictions(document) if mistake.path[:2] not in unsound]
@@ -72,17 +72,18 @@ def _refusal(mistake: _Mistake, text: str, file: str) -> BadInput:
 
 def _problem(kind: str, error: Any) -> str:
     """What pydantic found, in words that say what would be right."""
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
+    if kind in ("missing", "extra_forbidden"):
         *table, key = error["loc"]
         owner: dict[Any, type[BaseModel]] = {"source": SourceTable, "approval": ApprovalTable, "limit": LimitTable}
-        keys = list(owner[table[0]].model_fields if table else ProfileTable.model_fields)
+        fields = (owner[table[0]] if table else ProfileTable).model_fields
+        if kind == "missing":
+            return f"is missing: {fields[key].description if key in fields else 'write both ends, [low, high]'}"
+        keys = list(fields)
         near = get_close_matches(str(key), keys, n=1)
         return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: there are {', '.join(keys)}"
     if kind == "string_pattern_mismatch":
         return "not a name: write letters, digits, '.', '_' and '-', beginning with a letter or digit"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return str(error["msg"])
 
 
 def _contradictions(document: dict[str, Any]) -> Iterator[_Mistake]:

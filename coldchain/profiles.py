@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from coldchain import profile_mistakes
 from coldchain.errors import BadInput
@@ -40,9 +40,21 @@ class Limit:
     warn_at: tuple[int, ...] = WARN_AT_PERCENT
 
 
+class RuleVersion(NamedTuple):
+    """Which version of a profile judged: its number, from when it holds, and the SHA-256 of its file."""
+
+    name: str
+    version: int | None
+    effective_from_ms: int
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class StabilityProfile:
-    """What a product may bear, and who says so. A composite of a blind group has version None."""
+    """What a product may bear, and who says so.
+
+    A composite of a blind group has version None, and in `parts` the versions it is made of.
+    """
 
     name: str
     version: int | None
@@ -59,6 +71,17 @@ class StabilityProfile:
     effective_from_ms: int
     sha256: str
     is_composite: bool = False
+    parts: tuple[RuleVersion, ...] = ()
+
+    @property
+    def applied(self) -> tuple[RuleVersion, ...]:
+        """The versions that judge where this profile does: itself, or what it is made of."""
+        return self.parts or (RuleVersion(self.name, self.version, self.effective_from_ms, self.sha256),)
+
+    @property
+    def in_force_from_ms(self) -> int:
+        """From when on it may judge: its effective date, but never before it was approved."""
+        return max(self.effective_from_ms, self.approved_at_ms)
 
     @property
     def is_frozen(self) -> bool:
@@ -138,14 +161,34 @@ def load_versions(folder: str | Path) -> dict[str, dict[int, StabilityProfile]]:
 
 
 def load_profiles(folder: str | Path, chosen: Mapping[str, int] | None = None) -> dict[str, StabilityProfile]:
-    """The profiles of a folder that judge kits, by name: of each its highest version, or the `chosen` one."""
+    """One profile of each name in a folder: its highest version, in force already or not, or the `chosen` one."""
+    versions = load_chosen(folder, chosen or {})
+    return {name: numbers[(chosen or {}).get(name, max(numbers))] for name, numbers in versions.items()}
+
+
+def load_chosen(folder: str | Path, chosen: Mapping[str, int]) -> dict[str, dict[int, StabilityProfile]]:
+    """Every version of every profile of a folder; BadInput if a `chosen` one is not among them."""
     versions = load_versions(folder)
-    chosen = chosen or {}
     for name, version in chosen.items():
         if version not in versions.get(name, {}):
-            there_are = ", ".join(f"{known} {number}" for known, numbers in versions.items() for number in numbers)
-            raise BadInput(f"no such profile version; there are {there_are}", file=str(folder), key=name, value=version)
-    return {name: numbers[chosen.get(name, max(numbers))] for name, numbers in versions.items()}
+            problem = f"no such profile version; there are {listed(versions)}"
+            raise BadInput(problem, file=str(folder), key=name, value=version)
+    return versions
+
+
+def listed(versions: Mapping[str, Iterable[int]]) -> str:
+    """The versions there are, for an error: `mab-017 3, mab-017 4`."""
+    return ", ".join(f"{name} {number}" for name, numbers in versions.items() for number in numbers)
+
+
+def in_force(numbers: Mapping[int, StabilityProfile], at_ms: int) -> StabilityProfile:
+    """The version of a profile that is in force at an instant: the highest that may judge by then.
+
+    Before any of them may, the first one to do so judges: a kit without rules would look good.
+    """
+    first_ms = min(profile.in_force_from_ms for profile in numbers.values())
+    until_ms = max(at_ms, first_ms)
+    return numbers[max(number for number, profile in numbers.items() if profile.in_force_from_ms <= until_ms)]
 
 
 def composite(group: str, profiles: Iterable[StabilityProfile]) -> StabilityProfile:
@@ -173,4 +216,5 @@ def composite(group: str, profiles: Iterable[StabilityProfile]) -> StabilityProf
         effective_from_ms=max(p.effective_from_ms for p in members),
         sha256=hashlib.sha256("".join(p.sha256 for p in members).encode()).hexdigest(),
         is_composite=True,
+        parts=tuple(part for p in members for part in p.applied),
     )

@@ -32,6 +32,7 @@ def events_of(kit: str, assessment: Assessment, detected_at_ms: int) -> Iterator
             detected_at_ms=detected_at_ms,
             profile=assessment.profile,
             profile_version=assessment.profile_version,
+            profile_sha256=assessment.profile_sha256,
         )
 
 
@@ -41,7 +42,7 @@ def revise(
     """What an assessment changes among a kit's events: raised, revised, or no longer supported - never removed.
 
     `known`: the kit's events so far by id. Events of another profile version are not touched: they stand as evidence
-    of what was judged then.
+    of what was judged then. A revision names the file it was judged by; another file alone is no new evidence.
     """
     supported = {event.id: event for event in events_of(kit, assessment, now_ms)}
     for new in supported.values():
@@ -49,11 +50,18 @@ def revise(
         if old is None:
             yield new
         elif not old.supported or old.breached_at_ms != new.breached_at_ms:
-            yield replace(old, breached_at_ms=new.breached_at_ms, supported=True, revision=old.revision + 1)
+            yield replace(new, detected_at_ms=old.detected_at_ms, revision=old.revision + 1)
     for old in known.values():
-        is_same_rule = (old.profile, old.profile_version) == (assessment.profile, assessment.profile_version)
-        if is_same_rule and old.supported and old.id not in supported:
-            yield replace(old, supported=False, revision=old.revision + 1)
+        if _is_same_rule(old, assessment) and old.supported and old.id not in supported:
+            sha256 = assessment.profile_sha256
+            yield replace(old, supported=False, revision=old.revision + 1, profile_sha256=sha256)
+
+
+def _is_same_rule(event: QuarantineEvent, assessment: Assessment) -> bool:
+    """Whether an event was raised by the rules of an assessment; a composite has no version, only its hash."""
+    if (event.profile, event.profile_version) != (assessment.profile, assessment.profile_version):
+        return False
+    return event.profile_version is not None or event.profile_sha256 in (None, assessment.profile_sha256)
 
 
 def early_warnings(known: Collection[str], kits: Iterable[str], assessment: Assessment) -> Iterator[EarlyWarning]:
@@ -62,4 +70,4 @@ def early_warnings(known: Collection[str], kits: Iterable[str], assessment: Asse
         for kit in kits:
             warning_id = event_id(kit, assessment.profile, assessment.profile_version, f"{limit}@{share}%")
             if warning_id not in known:
-                yield EarlyWarning(warning_id, kit, limit, share)
+                yield EarlyWarning(warning_id, kit, limit, share, assessment.profile_sha256)

@@ -15,7 +15,7 @@ import numpy as np
 from coldchain import registry_file
 from coldchain.errors import BadInput
 from coldchain.kit_table import KitIds, PerKit, Positions, per_kit
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place, Trial, VersionChoice
 from coldchain.readings import ChannelKey
 from coldchain.registry_file import (
     CustodyRow,
@@ -26,17 +26,22 @@ from coldchain.registry_file import (
     PlaceRow,
     RepackRow,
     SourceFile,
+    TrialRow,
 )
 from coldchain.repack import derive
 
 
 class Fate(NamedTuple):
-    """What decides a kit's assessment. `profile` is None for a blind group, which is judged by its composite."""
+    """What decides a kit's assessment. `profile` is None for a blind group, which is judged by its composite.
+
+    `versions`: which version of its profiles judges it, as its trial is set.
+    """
 
     route: tuple[CustodySegment, ...]
     profile: str | None
     blind_group: str | None
     opening: tuple[OpeningBalance, ...]
+    versions: VersionChoice = VersionChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Registry:
     monitoring: tuple[Monitoring, ...] = ()
     kits: Mapping[str, Kit] = field(default_factory=dict)
     custody: Mapping[str, tuple[CustodySegment, ...]] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)
     sources: tuple[SourceFile, ...] = ()
 
     @cached_property
@@ -89,7 +95,8 @@ class Registry:
         for (kit_code, route_code), first, end in zip(pairs.T.tolist(), [0, *ends], ends, strict=False):
             kit, route = kits.values_of_codes[kit_code], routes.values_of_codes[route_code]
             profile = None if kit.blind_group else kit.profile
-            members[Fate(route, profile, kit.blind_group, kit.opening)].append(order[first:end])
+            fate = Fate(route, profile, kit.blind_group, kit.opening, self._versions_of(kit))
+            members[fate].append(order[first:end])
         groups = (
             KitGroup(
                 hashlib.sha256(repr(fate).encode()).hexdigest()[:32],
@@ -123,12 +130,30 @@ class Registry:
         """A kit of each kind: every combination of batch, trial, profile, blind group and balances occurs."""
         return self.kits.values_of_codes if isinstance(self.kits, PerKit) else self.kits.values()
 
+    def _versions_of(self, kit: Kit) -> VersionChoice:
+        """What the kit's trial chooses, as far as it concerns the profiles that judge the kit."""
+        trial = self.trials.get(kit.trial)
+        if trial is None:
+            return VersionChoice()
+        names = self.profiles_in[kit.blind_group] if kit.blind_group else (kit.profile,)
+        rule, pinned = trial.versions
+        return VersionChoice(rule, tuple(pin for pin in pinned if pin[0] in names))
+
     def wrong_kit(self, kit_id: str, key: str, value: object, problem: str) -> BadInput:
         """The error for a key of a kit that only a later check finds wrong, with the kit's file and line."""
+        return self._wrong(KitRow, f"kit {kit_id}", kit_id, key, value, problem)
+
+    def wrong_trial(self, trial_id: str, key: str, value: object, problem: str) -> BadInput:
+        """The same for a key of a trial."""
+        return self._wrong(TrialRow, f"trial {trial_id}", trial_id, key, value, problem)
+
+    def _wrong(
+        self, kind: type[KitRow | TrialRow], name: str, row_id: str, key: str, value: object, problem: str
+    ) -> BadInput:
         for placed in registry_file.rows(self.sources):
-            if isinstance(placed.row, KitRow) and placed.row.id == kit_id:
+            if isinstance(placed.row, kind) and placed.row.id == row_id:
                 return placed.wrong(key, value, problem)
-        return BadInput(problem, key=f"kit {kit_id}: {key}", value=value)
+        return BadInput(problem, key=f"{name}: {key}", value=value)
 
 
 def load_registry(*paths: str | Path) -> Registry:
@@ -141,7 +166,9 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
     files = tuple(SourceFile(*source) for source in sources)
     loggers: dict[str, Logger] = {}
     places: dict[str, Place] = {}
-    kits: dict[str, Kit] = {}
+    kits: dict[str, Kit] = {}  # by id what the kit shares with others of its kind: there may be millions
+    kinds: dict[Kit, Kit] = {}
+    trials: dict[str, Trial] = {}
     monitoring: list[tuple[PlacedRow, Monitoring]] = []
     custody: list[tuple[PlacedRow, CustodyRow]] = []
     repacks: list[tuple[PlacedRow, RepackRow]] = []
@@ -152,7 +179,12 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
             case PlaceRow() as row:
                 _add(places, row.value(), placed)
             case KitRow() as row:
-                _add(kits, row.value(), placed)
+                if row.id in kits:
+                    raise placed.wrong("id", row.id, _TWICE)
+                kind = _nameless(row.value())
+                kits[row.id] = kinds.setdefault(kind, kind)
+            case TrialRow() as row:
+                _add(trials, row.value(), placed)
             case MonitoringRow() as row:
                 monitoring.append((placed, row.value()))
             case CustodyRow() as row:
@@ -174,13 +206,14 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
                 longer[step] = tuple(sorted({*step[0], segment}, key=_custody_order))
             routes[kit] = longer[step]
     derive(repacks, kits, routes)
-    compact = per_kit(kits, shared=_nameless, named=_named)
+    compact = per_kit(kits, named=_named)
     return Registry(
         loggers=loggers,
         places=places,
         monitoring=tuple(sorted({entry for _, entry in monitoring}, key=_monitoring_order)),
         kits=compact,
         custody=per_kit(routes, compact.ids, default=tuple),
+        trials=trials,
         sources=files,
     )
 
@@ -194,12 +227,14 @@ def _named(kind: Kit, kit_id: str) -> Kit:
     return replace(kind, id=kit_id)
 
 
-_Thing = TypeVar("_Thing", Logger, Place, Kit)
+_TWICE = "is registered twice: ids are unique over all files"
+
+_Thing = TypeVar("_Thing", Logger, Place, Trial)
 
 
 def _add(things: dict[str, _Thing], thing: _Thing, placed: PlacedRow) -> None:
     if things.setdefault(thing.id, thing) is not thing:
-        raise placed.wrong("id", thing.id, "is registered twice: ids are unique over all files")
+        raise placed.wrong("id", thing.id, _TWICE)
 
 
 def _known(things: Mapping[str, object], key: str, name: str, placed: PlacedRow) -> None:

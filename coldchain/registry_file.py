@@ -1,4 +1,4 @@
-"""Registry files: tables of loggers, places, monitoring, kits and custody, as TOML or as CSV for large ones."""
+"""Registry files: tables of loggers, places, monitoring, trials, kits and custody, as TOML or as CSV for large ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,19 @@ from coldchain import toml_source
 from coldchain.duration import DurationMs, duration_ms
 from coldchain.errors import BadInput
 from coldchain.instant import InstantMs
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
+from coldchain.model import (
+    CustodySegment,
+    Kit,
+    Logger,
+    Monitoring,
+    OpeningBalance,
+    Place,
+    Trial,
+    VersionChoice,
+    VersionRule,
+)
 
-TABLES = ("logger", "place", "monitoring", "kit", "custody", "repack")
+TABLES = ("logger", "place", "monitoring", "trial", "kit", "custody", "repack")
 
 
 class SourceFile(NamedTuple):
@@ -30,15 +40,30 @@ class SourceFile(NamedTuple):
 
 def _opening(value: object) -> tuple[OpeningBalance, ...]:
     """Balances by limit id: a duration text for times, a whole number for events."""
-    if isinstance(value, str):
-        value = json.loads(value) if value.strip() else {}
-    if not isinstance(value, dict):
-        raise ValueError('opening balances are a table such as { "above-8-accumulated" = "10h" }')
     balances = []
-    for limit_id, amount in value.items():
+    for limit_id, amount in _table(value, 'opening balances are a table such as { "above-8-accumulated" = "10h" }'):
         is_count = isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0
         balances.append(OpeningBalance(limit_id, amount if is_count else duration_ms(amount), is_count))
     return tuple(sorted(balances))
+
+
+def _pins(value: object) -> tuple[tuple[str, int], ...]:
+    """Versions by profile name."""
+    what = 'pinned versions are a table such as { "mab-017" = 2 }'
+    pins = _table(value, what)
+    for name, version in pins:
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise ValueError(f"{name} = {version!r} is no version, a whole number from 1: {what}")
+    return tuple(sorted(pins))
+
+
+def _table(value: object, what: str) -> list[tuple[str, Any]]:
+    """The entries of a table, which a CSV cell holds as JSON."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.strip() else {}
+    if not isinstance(value, dict):
+        raise ValueError(what)
+    return list(value.items())
 
 
 def _names(value: object) -> object:
@@ -47,6 +72,7 @@ def _names(value: object) -> object:
 
 Id = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f]{1,64}$")]
 Opening = Annotated[tuple[OpeningBalance, ...], BeforeValidator(_opening)]
+Pins = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_pins)]
 
 
 class _Row(BaseModel):
@@ -112,6 +138,15 @@ class MonitoringRow(_Interval):
         return Monitoring(self.place, self.logger, self.channel, self.from_ms, self.to_ms)
 
 
+class TrialRow(_Row):
+    id: Annotated[str, Field(min_length=1)]
+    versions: VersionRule = VersionRule.NEWEST
+    profile_version: Pins = ()
+
+    def value(self) -> Trial:
+        return Trial(self.id, VersionChoice(self.versions, self.profile_version))
+
+
 class KitRow(_Row):
     id: Id
     batch: str
@@ -140,9 +175,9 @@ class RepackRow(_Row):
     at: InstantMs
 
 
-AnyRow = LoggerRow | PlaceRow | MonitoringRow | KitRow | CustodyRow | RepackRow
+AnyRow = LoggerRow | PlaceRow | MonitoringRow | TrialRow | KitRow | CustodyRow | RepackRow
 _ROWS: dict[str, type[AnyRow]] = dict(
-    zip(TABLES, (LoggerRow, PlaceRow, MonitoringRow, KitRow, CustodyRow, RepackRow), strict=True)
+    zip(TABLES, (LoggerRow, PlaceRow, MonitoringRow, TrialRow, KitRow, CustodyRow, RepackRow), strict=True)
 )
 
 

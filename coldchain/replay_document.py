@@ -28,6 +28,7 @@ def document(state: State, *, messages: int, rejected: int) -> dict[str, Any]:
                     "limit": event.limit,
                     "reason": str(event.reason),
                     "breached_at_ms": event.breached_at_ms,
+                    "profile_sha256": event.profile_sha256,
                 }
             )
     return {"inputs": inputs(state, messages, rejected), "kits": kits, "events": events}
@@ -70,6 +71,7 @@ def assessment_document(assessment: Assessment) -> dict[str, Any]:
         "verdict": str(assessment.verdict),
         "profile": assessment.profile,
         "profile_version": assessment.profile_version,
+        "profile_sha256": assessment.profile_sha256,
         "as_of_ms": assessment.as_of_ms,
         "known_ms": assessment.known_ms,
         "unknown_ms": assessment.unknown_ms,

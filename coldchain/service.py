@@ -175,6 +175,9 @@ class Service:
         if self._ledger.data_version() != self._loaded.version:
             log.info("another process wrote to the ledger")
             self.load()
+        elif (change_ms := self._loaded.rules_change_ms) is not None and self._clock() >= change_ms:
+            log.info("another version of the rules has come into force")
+            self.load()
 
     def _tidy(self) -> None:
         """Let the state put its older past away, and keep it for the next start now and then."""

@@ -43,6 +43,7 @@ def event(
         profile="mab-017",
         profile_version=3,
         revision=revision,
+        profile_sha256="0" * 64,
     )
 
 
@@ -56,7 +57,7 @@ def assessment(verdict: Verdict = Verdict.OUTSIDE, mean_c: float | None = 5.25) 
 
 
 def warning(share: int = 50) -> EarlyWarning:
-    return EarlyWarning(f"warning-{share}", "K-0001", "above-8", share)
+    return EarlyWarning(f"warning-{share}", "K-0001", "above-8", share, "0" * 64)
 
 
 def full_step() -> tuple[tuple[Message, ...], Step, tuple[Alert, ...]]:

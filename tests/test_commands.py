@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from coldchain.profiles import load_profile
 from command_line import RULES, coldchain, one_kit_registry
 
 REGISTRY = one_kit_registry(
@@ -64,6 +66,62 @@ def test_a_logger_file_goes_from_preview_to_event_to_report(settings: Path) -> N
     status = json.loads(coldchain("status", "--json", "--settings", settings).stdout)
     assert (status["messages"], status["readings"], status["events"]) == (1, 18, 1)
     assert "18" in coldchain("status", "--settings", settings).stdout
+
+
+def test_an_old_verdict_is_reproduced_by_naming_the_version_that_gave_it(settings: Path) -> None:
+    rules, log = settings.parent / "rules", settings.parent / "logger.txt"
+    rules.mkdir()
+    text = (RULES / "mab-017.toml").read_text(encoding="utf-8")
+    later = text.replace("version = 3", "version = 4", 1).replace("above_c = 40.0", "above_c = 45.0")
+    (rules / "mab-017-v3.toml").write_text(text, encoding="utf-8")
+    (rules / "mab-017-v4.toml").write_text(later.replace("2026-01-01", "2026-02-01"), encoding="utf-8")
+    settings.write_text(settings.read_text().replace(RULES.as_posix(), rules.as_posix()))
+    hashes = {version: load_profile(rules / f"mab-017-v{version}.toml").sha256 for version in (3, 4)}
+
+    def replayed(registry: Path, *more: str) -> tuple[int, str, list[str]]:
+        files = ("--logger", "lg-1", "--zone", "UTC", "--registry", registry, "--rules", rules)
+        answer = json.loads(coldchain("replay", log, *files, *more, "--json").stdout)
+        (kit,) = answer["kits"]
+        assert {event["profile_sha256"] for event in answer["events"]} <= {kit["profile_sha256"]}
+        return kit["profile_version"], kit["profile_sha256"], [event["limit"] for event in answer["events"]]
+
+    registry = settings.parent / "registry.toml"
+    assert replayed(registry) == (4, hashes[4], [])
+    assert replayed(registry, "--profile-version", "mab-017=3") == (3, hashes[3], ["above-40"])
+    assert replayed(registry, "--as-of", "2026-01-31T00:00:00Z")[0] == 3
+    pinned = settings.parent / "trial.toml"
+    pinned.write_text(registry.read_text() + '[[trial]]\nid = "T1"\nprofile_version = { "mab-017" = 3 }\n')
+    assert replayed(pinned) == replayed(registry, "--profile-version", "mab-017=3")
+    assert replayed(pinned, "--profile-version", "mab-017=4")[0] == 4
+    wrong = ("replay", log, "--registry", registry, "--rules", rules, "--profile-version", "mab-017=5")
+    assert "mab-017 = 5: no such profile version; there are mab-017 3" in coldchain(*wrong, expect=2).stderr
+
+    load(settings)
+    coldchain("import", log, "--logger", "lg-1", "--zone", "UTC", "--settings", settings, "--yes")
+    out = settings.parent / "report.json"
+    for more, version in (((), 4), (("--profile-version", "mab-017=3"), 3)):
+        coldchain("report", "K-1", "--out", out, "--settings", settings, *more)
+        told = json.loads(out.read_text())
+        assert [(rule["name"], rule["version"], rule["sha256"]) for rule in told["rules"]] == [
+            ("mab-017", version, hashes[version])
+        ]
+        limits = [limit["id"] for limit in told["sections"][0]["limits"] if limit["state"] == "exceeded"]
+        assert limits == (["above-40"] if version == 3 else [])
+
+
+def test_every_event_names_the_file_that_judged_and_the_registry_shows_what_trials_are_set_to(settings: Path) -> None:
+    with (settings.parent / "registry.toml").open("a") as registry:
+        registry.write('[[trial]]\nid = "T1"\nversions = "in_force"\nprofile_version = { "mab-017" = 3 }\n')
+    load(settings)
+    file = settings.parent / "logger.txt"
+    coldchain("import", file, "--logger", "lg-1", "--zone", "UTC", "--settings", settings, "--yes")
+    (event,) = json.loads(coldchain("events", "--json", "--settings", settings).stdout)
+    sha256 = hashlib.sha256((RULES / "mab-017.toml").read_bytes()).hexdigest()
+    assert (event["profile"], event["profile_version"], event["profile_sha256"]) == ("mab-017", 3, sha256)
+    shown = json.loads(coldchain("registry", "show", "--json", "--settings", settings).stdout)
+    assert shown["trials"] == [{"trial": "T1", "versions": "in_force", "profile_version": {"mab-017": 3}}]
+    told = " ".join(coldchain("registry", "show", "--settings", settings).stdout.split())
+    assert "trial T1: judged by the version in force when a kit's custody began, mab-017 version 3" in told
 
 
 def test_an_import_that_is_not_confirmed_leaves_the_ledger_as_it_was(settings: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coldchain import profile_mistakes
 from coldchain.errors import BadInput
 from coldchain.instant import instant_ms
 from coldchain.model import Kind, Severity
@@ -213,6 +214,76 @@ def test_a_file_without_one_of_its_parts_is_refused(block: str, key: str) -> Non
     assert "missing" in str(error)
 
 
+NO_MEASURE = "accumulated, single_event, events, mkt_window, unknown_accumulated, unknown_single"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("label_low_c = 2.0\nlabel_high_c = 8.0\n", "",
+         "1: label_high_c: is missing: a label range needs label_low_c, label_high_c or both"),
+        ('accumulated = "72h"\n', "", f"17: limit[1]: one measure per limit: give one of {NO_MEASURE}"),
+        ('above_c = 8.0\naccumulated = "72h"', "mkt_max_c = 8.0",
+         f"19: limit[1].mkt_max_c = 8.0: one measure per limit: give one of {NO_MEASURE}"),
+        ('accumulated = "72h"', 'accumulated = "72h"\nevents = 2',
+         "21: limit[1].events = 2: one measure per limit: accumulated is given already, write another [[limit]] for "
+         "this"),
+        ("above_c = 8.0\n", "",
+         "19: limit[1].accumulated = '72h': of which temperature? give one of above_c, below_c, outside_c"),
+        ("above_c = 8.0", "above_c = 8.0\nbelow_c = 2.0",
+         "20: limit[1].below_c = 2.0: one bound per limit: above_c is given already; outside_c takes both sides"),
+        ("above_c = 8.0", "outside_c = [8.0, 2.0]",
+         "19: limit[1].outside_c: is inside out: write [low, high], here [2.0, 8.0]"),
+        ('above_c = 8.0\naccumulated = "72h"', 'mkt_window = "24h"',
+         "19: limit[1].mkt_window = '24h': a window needs its mkt_max_c, the highest mean kinetic temperature [degC]"),
+        ("above_c", "min_coverage = 0.5\nabove_c",
+         "19: limit[1].min_coverage = 0.5: belongs to an mkt_window: leave this out"),
+        ('unknown_accumulated = "24h"', "below_c = 2.0\nevents = 1",
+         "23: limit[2]: no limit on unknown time: add a limit with unknown_accumulated or unknown_single"),
+        ('"above-8"', '"above 8"',
+         "18: limit[1].id = 'above 8': not a name: write letters, digits, '.', '_' and '-', beginning with a letter or "
+         "digit"),
+        ("above_c = 8.0", "outside_c = [2.0]",
+         "19: limit[1].outside_c[2]: is missing: write both ends, [low, high]"),
+        ('[source]\ndocument = "STAB-0042"\nversion = "4"\n', "",
+         "1: source: is missing: a table [source]: the stability document that the whole profile rests on"),
+        ('approver = "qa-approver"', 'aprover = "qa-approver"',
+         "12: approval.approver: is missing: who checked and approved it; somebody else"),
+        ('author = "qa-author"', 'author = "qa-author"\nzzz = 1',
+         "14: approval.zzz = 1: unknown key: there are author, approver, approved_at"),
+        ("above_c = 8.0", "above_c = true",
+         "19: limit[1].above_c = True: not a temperature: write a number of degC such as 8.0"),
+        ("label_low_c = 2.0", "label_low_c = nan",
+         "5: label_low_c = nan: not a temperature a product can have (-273.15 to 1000 degC)"),
+        ("above_c = 8.0", 'outside_c = ["cold", 8.0]',
+         "19: limit[1].outside_c[1] = 'cold': not a temperature: write a number of degC such as 8.0"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_would_be_right(old: str, new: str, expected: str) -> None:
+    assert str(refusal(changed(old, new))) == f"rules/mab-017.toml:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = []\n[source]"), ["limit"]),
+        (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = 5\n[source]"), ["limit"]),
+        (PROFILE[: PROFILE.index("[[limit]]")].replace("[source]", "limit = [5]\n[source]"), ["limit[1]"]),
+        (PROFILE.replace('id = "above-8"\n', "").replace('id = "unknown"\n', ""), ["limit[1].id", "limit[2].id"]),
+        (PROFILE + MKT.replace("mkt_window", "mkt_windw"), ["limit[3].mkt_windw"]),
+        (PROFILE.replace('"above-8"', '"unknown"').replace("version = 3", "version = 0"), ["version", "limit[2].id"]),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_told_once_and_none_hides_another(text: str, expected: list[str]) -> None:
+    found = profile_mistakes.mistakes(text, "f.toml")
+    assert [error.key for error in found] == expected
+    assert {error.file for error in found} == {"f.toml"}
+
+
+def test_a_limit_on_one_stretch_of_unknown_time_is_enough() -> None:
+    assert len(limits(changed("unknown_accumulated", "unknown_single"))) == 2
+
+
 def test_an_mkt_window_of_no_length_is_refused() -> None:
     error = refusal(PROFILE + MKT.replace("24h", "0s"))
     assert (error.line, error.key, error.value) == (30, "limit[3].mkt_window", "0s")
@@ -296,10 +367,15 @@ def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_rules_and_a_file_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match=r"nowhere: no such folder of rules$"):
         load_profiles(tmp_path / "nowhere")
-    with pytest.raises(BadInput, match="holds no rules"):
+    with pytest.raises(BadInput, match=r": holds no rules \(\*\.toml\)$"):
         load_profiles(tmp_path)
+    (tmp_path / "a.toml").write_text(changed("version = 3", "version = 0"))
+    with pytest.raises(BadInput) as caught:
+        load_profile(tmp_path / "a.toml")
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "a.toml"), 2)
+    (tmp_path / "a.toml").unlink()
     with pytest.raises(BadInput, match=r"absent\.toml: cannot be read"):
         load_profile(tmp_path / "absent.toml")
     (tmp_path / "latin.toml").write_bytes("title = 'µ'".encode("latin-1"))
@@ -337,6 +413,22 @@ def test_a_composite_holds_every_limit_of_every_arm_and_the_narrowest_label() ->
     ]
     assert found.limits[0] == replace(two.limits[0], id="comparator-02:above-8")
     assert found.sha256 == hashlib.sha256((two.sha256 + one.sha256 + three.sha256).encode()).hexdigest()
+
+
+def test_a_composite_names_the_documents_and_people_behind_every_arm() -> None:
+    one = parse_profile(PROFILE, "f.toml")
+    two = replace(one, name="z", document="STAB-2", document_version="7", author="ann", approver="bob")
+    found = composite("TRIAL-7", [two, one])
+    assert found.title == "composite of blind group TRIAL-7"
+    assert (found.document, found.document_version) == ("STAB-0042, STAB-2", "4, 7")
+    assert (found.author, found.approver) == ("qa-author, ann", "qa-approver, bob")
+    assert [part.name for part in found.parts] == ["mab-017", "z"]
+
+
+def test_a_composite_of_profiles_without_a_high_bound_has_none() -> None:
+    one = replace(parse_profile(PROFILE, "f.toml"), label_high_mc=None)
+    assert composite("T", [one]).label_high_mc is None
+    assert composite("T", [replace(one, label_low_mc=None)]).label_low_mc is None
 
 
 def test_a_composite_is_as_new_as_its_newest_profile() -> None:

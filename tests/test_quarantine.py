@@ -78,6 +78,7 @@ def test_every_breached_quarantine_limit_raises_one_event() -> None:
         profile_version=3,
         revision=1,
         supported=True,
+        profile_sha256="00",
     )
 
 
@@ -116,11 +117,31 @@ def test_events_of_another_version_or_profile_stand_as_they_are() -> None:
     assert list(quarantine.revise(known(of_another), "K-1", assessment(SAFE), 2000)) == []
 
 
+def test_an_event_of_a_blind_group_stands_when_a_version_behind_its_composite_changes() -> None:
+    composite = replace(assessment(HOT), profile="TRIAL-7", profile_version=None)
+    looser = replace(composite, profile_sha256="11", limits=(SAFE,))
+    (event,) = quarantine.revise({}, "K-1", composite, 1000)
+    assert list(quarantine.revise(known(event), "K-1", looser, 2000)) == []
+    (gone,) = quarantine.revise(known(event), "K-1", replace(looser, profile_sha256="00"), 2000)
+    assert (gone.supported, gone.profile_sha256) == (False, "00")
+    # an event of an older release has no hash: it is taken to be of the present rules, as it was then
+    (gone,) = quarantine.revise(known(replace(event, profile_sha256=None)), "K-1", looser, 2000)
+    assert (gone.supported, gone.profile_sha256) == (False, "11")
+
+
+def test_a_revision_names_the_file_that_judged_it_and_another_file_alone_is_no_revision() -> None:
+    (event,) = raised(HOT)
+    edited = replace(assessment(HOT), profile_sha256="11")
+    assert list(quarantine.revise(known(event), "K-1", edited, 2000)) == []
+    (revised,) = quarantine.revise(known(event), "K-1", replace(edited, limits=(replace(HOT, breached_at_ms=4),)), 2000)
+    assert revised == replace(event, breached_at_ms=4, revision=2, profile_sha256="11")
+
+
 def test_an_early_warning_is_given_once_for_each_kit_limit_and_share() -> None:
     half = assessment(replace(SAFE, warned_share=50))
     first, second = quarantine.early_warnings((), ["K-1", "K-2"], half)
     assert (first.kit, first.limit, first.share) == ("K-1", "above-8", 50)
-    assert second == EarlyWarning(second.id, "K-2", "above-8", 50)
+    assert second == EarlyWarning(second.id, "K-2", "above-8", 50, "00")
     given = {first.id}
     assert list(quarantine.early_warnings(given, ["K-1", "K-2"], half)) == [second]
     (more,) = quarantine.early_warnings(given, ["K-1"], assessment(replace(SAFE, warned_share=80)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
@@ -61,6 +62,7 @@ limit = [
   { id = "unknown", unknown_accumulated = "1h", source = "s" },
 ]
 """
+RULES_SHA256 = hashlib.sha256(RULES.encode()).hexdigest()
 
 
 class Answer(NamedTuple):
@@ -160,6 +162,7 @@ def test_the_json_document_holds_every_figure_and_stdout_nothing_else(case: Path
                 "verdict": "outside",
                 "profile": "mab-017",
                 "profile_version": 3,
+                "profile_sha256": RULES_SHA256,
                 "as_of_ms": minute(60),
                 "known_ms": 55 * MINUTE_MS,
                 "unknown_ms": 5 * MINUTE_MS,
@@ -228,6 +231,7 @@ def test_the_json_document_holds_every_figure_and_stdout_nothing_else(case: Path
                 "limit": "above-8",
                 "reason": "limit",
                 "breached_at_ms": minute(37),
+                "profile_sha256": RULES_SHA256,
             }
         ],
     }

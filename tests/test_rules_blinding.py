@@ -12,7 +12,7 @@ from coldchain import pipeline
 from coldchain.alerts.compose import EVENT_TOPIC, compose
 from coldchain.ledger.entries import Alert
 from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
-from coldchain.profiles import load_profile
+from coldchain.profiles import composite, load_profile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
 from coldchain.settings import Alerts
@@ -108,6 +108,19 @@ def test_the_unblinded_do_see_which_arm_it_is_and_without_a_blind_group_everybod
     assert [alert.body for alert in unblinded(ours)] != [alert.body for alert in unblinded(swapped)]
     ours, swapped = (told(registry(pair, None), batches) for pair in (names, names[::-1]))
     assert [alert.body for alert in blinded(ours)] != [alert.body for alert in blinded(swapped)]
+
+
+def test_the_hash_of_the_rules_is_that_of_the_composite_for_both_arms_and_only_unblinded_roles_see_it() -> None:
+    names = ("mab-017", "comparator-02")
+    known = registry(names, "TRIAL-7")
+    sha256 = composite("TRIAL-7", [PROFILES[name] for name in names]).sha256
+    alerts = told(known, readings(9000, 12))
+    details = [line for alert in unblinded(alerts) for line in alert.body.split("K-") if "rules SHA-256" in line]
+    assert details
+    assert all(f"rules SHA-256 {sha256}" in line for line in details)
+    for alert in blinded(alerts):
+        for secret in (sha256, *(PROFILES[name].sha256 for name in names)):
+            assert secret not in alert.body + alert.subject
 
 
 def test_moving_one_kit_to_the_other_arm_changes_nothing_as_long_as_both_arms_have_kits() -> None:

@@ -23,7 +23,7 @@ UNKNOWN = MAB[MAB.index('[[limit]]\nid = "unknown"') :]
 
 MISTAKES = {
     "unknown-key": ("above_c = 40.0", "abve_c = 40.0", "limit[5].abve_c = 40.0: unknown key: did you mean above_c?"),
-    "no-source": ('source = "STAB-0042, section 5.4"\n', "", "limit[6].source: is missing"),
+    "no-source": ('source = "STAB-0042, section 5.4"\n', "", "limit[6].source: is missing: document, section"),
     "inside-out": ("label_high_c = 8.0", "label_high_c = 1.0", "label_high_c = 1.0: the label range is inside out"),
     "duplicate-id": ('id = "above-40"', 'id = "below-freezing"', "limit[7].id = 'below-freezing': is taken"),
     "two-eyes": ('"qa-approver"', '"qa-author"', "approval.approver = 'qa-author': author and approver are the same"),
@@ -109,6 +109,34 @@ def test_limits_that_never_bind_are_findings_and_the_profile_still_loads(
     assert "above-8-single can never bind (above 8 degC, single event: 80 h)" in told
     assert "above-8-accumulated is broken first (above 8 degC, accumulated: 72 h)" in told
     assert list(load_profiles(folder)) == ["mab-017"]
+
+
+def dated(version: int, effective: str) -> str:
+    return MAB.replace("version = 3", f"version = {version}").replace("from = 2026-01-01", f"from = {effective}")
+
+
+def test_the_versions_of_a_folder_are_told_by_what_they_do_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    folder_of(tmp_path, a=dated(1, "2020-01-01"), b=dated(2, "2026-01-01"), c=dated(3, "2999-01-01"))
+    assert rules.check(tmp_path) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["mab-017"]]
+    assert [(row[1], " ".join(row[-2:])) for row in rows] == [
+        ("1", "qa-approver superseded"),
+        ("2", "in force"),
+        ("3", "from 2999-01-01T00:00:00Z"),
+    ]
+
+
+def test_a_version_that_another_replaces_before_its_date_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder_of(tmp_path, a=dated(3, "2026-06-01"), b=dated(4, "2026-05-01"), c=dated(5, "2026-05-01"))
+    folder_of(tmp_path, d=dated(1, "2026-09-01").replace('"mab-017"', '"a-mab"', 1))
+    assert rules.check(tmp_path) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if "never in force" in line]
+    assert told == ["mab-017 version 3 is never in force: version 4 is from 2026-05-01T00:00:00Z"]
 
 
 def test_a_template_that_only_moved_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from coldchain import impact as replayed
-from coldchain import pipeline, stability
+from coldchain import pipeline, rulebook, stability
 from coldchain.cli import app
 from coldchain.commands import registry as registry_command
 from coldchain.commands import rules_impact
 from coldchain.errors import BadInput
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place, Trial, VersionChoice
 from coldchain.profiles import StabilityProfile, load_profiles, parse_profile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
@@ -98,6 +98,29 @@ def test_every_kit_of_a_blind_group_is_judged_by_the_composite_of_all_its_arms()
     }
     assert change.before in whole["before"]
     assert change.after in whole["after"]
+
+
+def test_kits_that_keep_the_version_of_their_trial_are_counted_and_not_changed() -> None:
+    present = rulebook.of(PRESENT)
+    new = rulebook.proposed(present, [parse_profile(STRICTER, "new.toml")])
+    pinned = replace(registry(KITS), trials={"T": Trial("T", VersionChoice(pinned=(("mab-017", 3),)))})
+    assert replayed.impact(batches(), pinned, present, new) == replayed.Impact(0, (), 3)
+    free = replayed.impact(batches(), registry(KITS), present, new)
+    assert (free.kits, [change.kits for change in free.changes], free.kept) == (3, [("K-1", "K-4")], 0)
+    arms = {"K-1": ("mab-017", "warm"), "K-2": ("comparator-02", "warm"), "K-3": ("smv-204", "cold")}
+    blind = replace(registry(arms, "T"), trials=pinned.trials)
+    assert replayed.impact(batches(), blind, present, new).kept == 3
+
+
+def test_the_command_says_how_many_kits_keep_their_version(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (case / "registry.toml").read_text(encoding="utf-8")
+    pin = '[[trial]]\nid = "T1"\nprofile_version = { "mab-017" = 3 }\n'
+    (case / "registry.toml").write_text(text + pin, encoding="utf-8")
+    on_logs(case, case / "new.toml")
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"kits_judged": 0, "kits_changing_verdict": 0, "kits_kept_by_trial": 1, "changes": []}
+    on_logs(case, case / "new.toml", as_json=False)
+    assert "1 more kits keep the version that their trial is set to" in capsys.readouterr().out
 
 
 def test_each_kit_group_is_judged_twice_however_many_kits_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

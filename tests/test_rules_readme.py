@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
 
+from coldchain.instant import instant_ms
 from coldchain.profile_file import ApprovalTable, LimitTable, ProfileTable, SourceTable
-from coldchain.profiles import load_profile, load_profiles
+from coldchain.profiles import in_force, load_profile, load_profiles
 from coldchain.stability import judge
 from rule_histories import HOUR_MS, RULES, Piece, lasting
 
@@ -65,6 +67,22 @@ def test_the_worked_example_says_what_the_engine_says(pieces: int, row: str) -> 
     hours = " | ".join(f"{limit.used // HOUR_MS} h" for limit in (above_8, single, above_25))
     assert row.startswith(f"| {hours} | `{found.verdict}`")
     assert [limit for limit, _, _ in found.breaches] == re.findall(r"(above-8-single)", row)
+
+
+def test_the_example_of_two_versions_says_what_the_engine_says() -> None:
+    assert (
+        "has used 60 h is\n`outside` from 1 June on in a trial that says nothing, and stays `within_allowance`"
+        in README
+    )
+    old = load_profile(RULES / "mab-017.toml")
+    tighter = tuple(
+        replace(limit, allowed=48 * HOUR_MS) if limit.allowed == 72 * HOUR_MS else limit for limit in old.limits
+    )
+    may, june = instant_ms("2026-05-01T00:00:00Z"), instant_ms("2026-06-01T00:00:00Z")
+    new = replace(old, version=4, effective_from_ms=june, limits=tighter)
+    used: list[Piece] = [(20 * HOUR_MS, 9000), (HOUR_MS, 5000)] * 3
+    verdicts = [judge(in_force({3: old, 4: new}, at), lasting(*used), {}).verdict for at in (may, june - 1, june)]
+    assert verdicts == ["within_allowance", "within_allowance", "outside"]
 
 
 def test_the_readme_and_the_folder_agree_on_the_blinded_example() -> None:

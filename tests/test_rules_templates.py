@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -139,11 +140,21 @@ def test_an_early_warning_begins_with_exactly_its_share_of_the_allowance(
         assert [f.warned_share for f in found.limits if f.limit_id == limit.id] == [expected]
 
 
+def test_the_least_share_of_the_least_allowance_is_warned_of() -> None:
+    profile = LIBRARY[PH_EUR]
+    least = replace(profile.limits[0], kind=Kind.ACCUMULATED, low_mc=None, high_mc=8000, allowed=1, warn_at=(1,))
+    found = judge(replace(profile, limits=(least,)), lasting((1, 8001), (HOUR_MS, 5000)), {})
+    assert [finding.warned_share for finding in found.limits] == [1]
+
+
 @pytest.mark.parametrize("name", LIBRARY)
 def test_without_a_history_nothing_is_used_and_nothing_is_good(name: str) -> None:
     found = judge(LIBRARY[name], None, {})
     assert found.verdict is Verdict.INDETERMINATE
     assert {limit.used for limit in found.limits} == {0}
+    for limit, finding in zip(LIBRARY[name].limits, found.limits, strict=True):
+        has_worst_case = limit.kind in (Kind.ACCUMULATED, Kind.SINGLE_EVENT)
+        assert (finding.allowed, finding.worst_case_used) == (limit.allowed, 0 if has_worst_case else None)
 
 
 WITHIN, OUTSIDE = Verdict.WITHIN_ALLOWANCE, Verdict.OUTSIDE

@@ -56,13 +56,15 @@ def answer(state: pipeline.State) -> dict[str, Any]:
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what the oracle does not know (messages, event ids); values of MKT and means set aside."""
+    """An answer without what the oracle does not know (messages, ids, hashes); values of MKT and means set aside."""
     plain: dict[str, Any] = orjson.loads(orjson.dumps(found))
     for key in ("messages", "rejected"):
         plain["inputs"].pop(key, None)
     for event in plain["events"]:
         event.pop("id", None)
+        event.pop("profile_sha256", None)
     for kit in plain["kits"]:
+        kit.pop("profile_sha256", None)
         kit["mkt_c"], kit["mean_c"] = kit["mkt_c"] is None, kit["mean_c"] is None
         for limit in kit["limits"]:
             if "peak_c" in limit:

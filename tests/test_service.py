@@ -1,5 +1,6 @@
 """The shell's promises, with a broker that only remembers and a clock that a test sets."""
 
+import hashlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
 from coldchain.service import Service, received
-from service_values import MINUTE_MS, REGISTRY, START_MS, payload, settings_in, topic
+from service_values import MINUTE_MS, REGISTRY, RULES, START_MS, payload, settings_in, topic
 
 HOT = tuple([9000] * 15)
 
@@ -236,6 +237,24 @@ def test_a_registry_that_names_unknown_rules_stops_the_service(running: Running,
         other.register("registry.toml", REGISTRY.replace("mab-017", "mab-018"), "ann", START_MS)
     with pytest.raises(BadInput, match="mab-018"):
         running.turn()
+
+
+def test_a_version_judges_from_the_moment_it_is_in_force_without_a_restart(running: Running, tmp_path: Path) -> None:
+    # 10 minutes are allowed until 11:30 and 5 minutes afterwards; the kit was warm for 8
+    stricter = RULES.replace("version = 1", "version = 2", 1).replace('"10min"', '"5min"')
+    stricter = stricter.replace("2026-01-01T00:00:00Z", "2026-03-01T11:30:00Z", 1)
+    (tmp_path / "rules" / "mab-017-v2.toml").write_text(stricter, encoding="utf-8")
+    running.service.load()
+    running.get(payload(0, *HOT[:8]))
+    assert running.ledger.load_events() == ()
+    running.now_ms = START_MS + 90 * MINUTE_MS - 1
+    running.turn()
+    assert running.ledger.load_events() == ()
+    running.now_ms += 1
+    running.turn()
+    (event,) = running.ledger.load_events()
+    assert (event.profile_version, event.breached_at_ms) == (2, START_MS + 5 * MINUTE_MS)
+    assert event.profile_sha256 == hashlib.sha256(stricter.encode()).hexdigest()
 
 
 def test_silence_becomes_unknown_time_and_then_an_event(running: Running) -> None:

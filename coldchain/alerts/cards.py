@@ -101,7 +101,10 @@ def warning_cards(warnings: Iterable[EarlyWarning], registry: Registry, now_ms: 
                 None,
                 now_ms,
                 f"{share} % of {limit} is used up at {place}. Check the place before the kits have to be stopped.",
-                tuple(f"{kit}: {limit}, batch {_batch(registry, kit)}" for kit in kits),
+                tuple(
+                    f"{kit}: {limit}, batch {_batch(registry, kit)}, {_rules_file(by_kit[kit].profile_sha256)}"
+                    for kit in kits
+                ),
                 tuple((by_kit[kit].id, 1) for kit in kits),
             )
 
@@ -142,7 +145,12 @@ def _portions(kits: Sequence[str]) -> Iterator[Sequence[str]]:
 def _event_detail(event: QuarantineEvent, registry: Registry) -> str:
     rule = event.profile if event.profile_version is None else f"{event.profile} version {event.profile_version}"
     batch, since = _batch(registry, event.kit), iso(event.breached_at_ms)
-    return f"{event.kit}: {event.limit} of {rule}, batch {batch}, since {since}, {event.id} revision {event.revision}"
+    told = f"{event.kit}: {event.limit} of {rule}, batch {batch}, since {since}, {event.id} revision {event.revision}"
+    return f"{told}, {_rules_file(event.profile_sha256)}"
+
+
+def _rules_file(sha256: str | None) -> str:
+    return f"rules SHA-256 {sha256 or 'not kept'}"
 
 
 def _batch(registry: Registry, kit: str) -> str:

@@ -44,7 +44,8 @@ def events(settings_file: Path, *, as_json: bool) -> None:
     with queries.reading(settings.ledger.path) as connection:
         found = sorted(queries.events(connection), key=lambda event: (event.kit, event.limit))
     if as_json:
-        keys = ("id", "kit", "limit", "reason", "breached_at_ms", "detected_at_ms", "revision", "supported")
+        of_the_breach = ("id", "kit", "limit", "reason", "breached_at_ms", "detected_at_ms", "revision", "supported")
+        keys = (*of_the_breach, "profile", "profile_version", "profile_sha256")
         print_json([{key: getattr(event, key) for key in keys} for event in found])
         return
     table = Table("kit", "limit", "reason", "breached at", "detected at", "revision", "supported", box=SIMPLE_HEAD)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
-from coldchain import pipeline
+from coldchain import pipeline, rulebook
 from coldchain.ledger import queries
 from coldchain.pipeline import State
-from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
 from coldchain.settings import Settings
 
 
-def recall(connection: sqlite3.Connection, settings: Settings, now_ms: int, as_of_ms: int | None = None) -> State:
-    """Everything in the ledger, judged by the present rules: as the service sees it now, or as of an instant."""
+def recall(
+    connection: sqlite3.Connection,
+    settings: Settings,
+    now_ms: int,
+    as_of_ms: int | None = None,
+    chosen: Mapping[str, int] | None = None,
+) -> State:
+    """Everything in the ledger, judged as the service sees it now, or as of an instant by the rules then in force.
+
+    `chosen`: versions of profiles that judge in the place of those.
+    """
     files = queries.registry_files(connection)
     state, found = pipeline.start(
         parse_registry([(file.name, file.content) for file in files]),
-        load_profiles(settings.rules.dir),
+        rulebook.load(settings.rules.dir, now_ms if as_of_ms is None else as_of_ms, chosen),
         list(queries.batches(connection)),
         queries.events(connection),
         queries.warnings(connection),

@@ -10,21 +10,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coldchain import pipeline
+from coldchain import pipeline, rulebook
 from coldchain.commands.terminal import now_ms, print_json, who
 from coldchain.instant import iso
 from coldchain.ledger import queries
 from coldchain.ledger.ledger import Ledger
-from coldchain.profiles import load_profiles
+from coldchain.model import VersionRule
 from coldchain.registry import parse_registry
 from coldchain.registry_file import read
 from coldchain.settings import load_settings
+
+_RULE = {
+    VersionRule.NEWEST: "in force now",
+    VersionRule.IN_FORCE: "in force when a kit's custody began",
+}
 
 
 def load(files: Sequence[Path], settings_file: Path) -> None:
     """Make files part of the registry, each replacing the one of the same name; all or none, checked together first."""
     settings = load_settings(settings_file)
-    profiles = load_profiles(settings.rules.dir)
+    profiles = rulebook.load(settings.rules.dir, now_ms())
     new = {path.name: read(path).text for path in files}
     with Ledger.open(settings.ledger.path) as ledger:
         current = {file.name: file.content for file in ledger.current_registry_files()}
@@ -67,11 +72,18 @@ def show(settings_file: Path, *, as_json: bool) -> None:
             {"place": place.id, "kind": place.kind, "loggers": loggers[place.id], "kits": kits[place.id]}
             for place in registry.places.values()
         ]
-        print_json({"files": shown, "places": places})
+        trials = [
+            {"trial": trial.id, "versions": str(trial.versions.rule), "profile_version": dict(trial.versions.pinned)}
+            for trial in registry.trials.values()
+        ]
+        print_json({"files": shown, "places": places, "trials": trials})
         return
     console = Console()
     for file in files:
         console.print(f"{escape(file.name)} version {file.version}, loaded {iso(file.loaded_ms)} by {file.who}")
+    for trial in registry.trials.values():
+        pinned = "".join(f", {name} version {number}" for name, number in trial.versions.pinned)
+        console.print(f"trial {escape(trial.id)}: judged by the version {_RULE[trial.versions.rule]}{escape(pinned)}")
     table = Table("place", "kind", "loggers", "kits (any time)", box=SIMPLE_HEAD)
     for place in registry.places.values():
         table.add_row(escape(place.id), escape(place.kind), escape(" ".join(loggers[place.id])), str(kits[place.id]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coldchain import pipeline
+from coldchain import pipeline, rulebook
 from coldchain.commands import terminal
+from coldchain.commands.rules import versions
 from coldchain.commands.terminal import instant, print_json, verdict_text
 from coldchain.errors import BadInput
 from coldchain.inputs import Inputs, read, single_readings
 from coldchain.instant import iso
-from coldchain.profiles import StabilityProfile, load_profiles
 from coldchain.registry import Registry, load_registry
 from coldchain.replay_document import document
+from coldchain.rulebook import Rulebook
 
 
 def run(
@@ -30,14 +31,19 @@ def run(
     logger: str | None,
     zone: str | None,
     mappings: Path | None,
+    chosen: Sequence[str],
     as_of: str | None,
     stream: bool,
     as_json: bool,
 ) -> None:
-    """Replay inputs; the output does not depend on `stream`, nor on the order of lines and files."""
+    """Replay inputs; the output does not depend on `stream`, nor on the order of lines and files.
+
+    The rules are those in force at `as_of`, without it now; `chosen`: `NAME=N` for every profile of which version N is
+    to judge.
+    """
     as_of_ms = instant(as_of, "--as-of")
     time_zone = terminal.zone(zone)
-    profiles = load_profiles(rules)
+    profiles = rulebook.load(rules, terminal.now_ms() if as_of_ms is None else as_of_ms, versions(chosen))
     known = load_registry(*registry)
     pipeline.rules(known, profiles)
     if logger is not None and logger not in known.loggers:
@@ -57,7 +63,7 @@ def run(
 
 
 def _judge(
-    found: Inputs, registry: Registry, profiles: dict[str, StabilityProfile], as_of_ms: int | None, *, stream: bool
+    found: Inputs, registry: Registry, profiles: Rulebook, as_of_ms: int | None, *, stream: bool
 ) -> pipeline.State:
     if not stream:
         return pipeline.replay(found.batches, registry, profiles, as_of_ms)

@@ -12,6 +12,7 @@ import coldchain
 from coldchain import history, judgement
 from coldchain.commands import terminal
 from coldchain.commands.recall import recall
+from coldchain.commands.rules import versions
 from coldchain.errors import BadInput
 from coldchain.ledger import queries
 from coldchain.model import QuarantineEvent
@@ -21,15 +22,18 @@ from coldchain.report.evidence import Report, ReportKit, build
 from coldchain.settings import load_settings
 
 
-def run(kits: Sequence[str], out: Path, settings_file: Path, *, as_of: str | None) -> None:
-    """Write the report of `kits` in the format of the file's suffix: .pdf, .html or .json."""
+def run(kits: Sequence[str], out: Path, settings_file: Path, *, chosen: Sequence[str] = (), as_of: str | None) -> None:
+    """Write the report of `kits` in the format of the file's suffix: .pdf, .html or .json.
+
+    `chosen`: `NAME=N` for every profile of which version N is to judge.
+    """
     settings = load_settings(settings_file)
     as_of_ms = terminal.instant(as_of, "--as-of")
     now_ms = terminal.now_ms()
     with terminal.progress() as progress:
         task = progress.add_task("judging kits", total=None)
         with queries.reading(settings.ledger.path) as connection:
-            state = recall(connection, settings, now_ms, as_of_ms)
+            state = recall(connection, settings, now_ms, as_of_ms, versions(chosen))
             events = queries.events(connection)
         progress.update(task, description="writing the report of kits", completed=len(kits))
         write_report(collect(state, kits, events, now_ms), out)

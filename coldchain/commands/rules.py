@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,10 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from coldchain import amendment, limit_words, profile_file, profile_mistakes, redundancy
+from coldchain.commands import terminal
 from coldchain.commands.terminal import print_json
 from coldchain.errors import BadInput
+from coldchain.instant import iso
 from coldchain.profiles import (
     StabilityProfile,
+    in_force,
     load_profile,
     load_profiles,
     parse_profile,
@@ -54,6 +58,7 @@ def check(folder: Path, *, as_json: bool = False) -> int:
             mistakes.append(BadInput(problem, file=str(path), line=1, key=key, value=profile.version))
         findings += [f"{path}: {finding}" for finding in _findings(profile, is_template=path in templates)]
         valid += [] if path in templates else [profile]
+    findings += _never_in_force(valid)
     if as_json:
         wrong_keys = ("file", "line", "key", "value", "problem")
         told = [{key: _plain(getattr(error, key)) for key in wrong_keys} for error in mistakes]
@@ -139,9 +144,19 @@ def _findings(profile: StabilityProfile, *, is_template: bool) -> list[str]:
     return found
 
 
+def _never_in_force(profiles: Iterable[StabilityProfile]) -> list[str]:
+    """The versions that a later one replaces before they are in force."""
+    every = sorted(profiles, key=lambda profile: (profile.name, profile.version or 0))
+    return [
+        f"{old.name} version {old.version} is never in force: version {new.version} is from {iso(new.in_force_from_ms)}"
+        for old, new in pairwise(every)
+        if old.name == new.name and new.in_force_from_ms < old.in_force_from_ms
+    ]
+
+
 def _print_versions(profiles: Iterable[StabilityProfile]) -> None:
-    every = list(profiles)
-    newest = {p.name: max(q.version or 0 for q in every if q.name == p.name) for p in every}
+    every, now_ms = list(profiles), terminal.now_ms()
+    newest = {p.name: in_force({q.version or 0: q for q in every if q.name == p.name}, now_ms).version for p in every}
     table = Table("profile", "version", "label", "limits", "document", "author / approver", "", box=SIMPLE_HEAD)
     for profile in sorted(every, key=lambda p: (p.name, p.version or 0)):
         table.add_row(
@@ -151,9 +166,16 @@ def _print_versions(profiles: Iterable[StabilityProfile]) -> None:
             str(len(profile.limits)),
             f"{profile.document} version {profile.document_version}",
             f"{profile.author} / {profile.approver}",
-            "" if profile.version == newest[profile.name] else "superseded",
+            _standing(profile, newest[profile.name] or 0, now_ms),
         )
     Console().print(table)
+
+
+def _standing(profile: StabilityProfile, newest: int, now_ms: int) -> str:
+    """Whether a version judges: unless a trial is set otherwise, the newest one that is in force does."""
+    if profile.in_force_from_ms > now_ms:
+        return f"from {iso(profile.in_force_from_ms)}"
+    return "in force" if profile.version == newest else "superseded"
 
 
 def _plain(value: object) -> object:

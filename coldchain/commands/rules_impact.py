@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coldchain import impact as replayed
+from coldchain import rulebook
 from coldchain.commands import terminal
 from coldchain.commands.rules import versions
 from coldchain.errors import BadInput
@@ -18,9 +19,10 @@ from coldchain.impact import Change, Impact
 from coldchain.inputs import read
 from coldchain.ledger import queries
 from coldchain.model import Assessment
-from coldchain.profiles import StabilityProfile, load_profile, load_profiles
+from coldchain.profiles import load_profile, load_profiles
 from coldchain.registry import load_registry, parse_registry
 from coldchain.report.notation import kit_range
+from coldchain.rulebook import Rulebook
 from coldchain.settings import load_settings
 
 PRESENT_RULES = Path("rules")
@@ -40,7 +42,7 @@ def run(
 ) -> None:
     """Compare the present rules with those of a file or folder, on the ledger or on the given message logs.
 
-    `chosen`: `NAME=N` for every profile whose present version is not the newest.
+    `chosen`: `NAME=N` for every profile whose present version is to be that one, whatever the trials are set to.
     """
     as_of_ms = terminal.instant(as_of, "--as-of")
     is_ledger = settings_file is not None
@@ -51,7 +53,8 @@ def run(
         if settings_file is not None:
             found = _on_ledger(settings_file, new, chosen, as_of_ms)
         else:
-            old = load_profiles(rules or PRESENT_RULES, versions(chosen))
+            at_ms = terminal.now_ms() if as_of_ms is None else as_of_ms
+            old = rulebook.load(rules or PRESENT_RULES, at_ms, versions(chosen))
             batches = read(inputs, logger=None, zone=None).batches
             found = replayed.impact(batches, load_registry(*registry), old, _proposed(old, new), as_of_ms=as_of_ms)
     if as_json:
@@ -62,23 +65,20 @@ def run(
 
 def _on_ledger(settings_file: Path, new: Path, chosen: Sequence[str], as_of_ms: int | None) -> Impact:
     settings = load_settings(settings_file)
-    old = load_profiles(settings.rules.dir, versions(chosen))
+    now_ms = terminal.now_ms()
+    old = rulebook.load(settings.rules.dir, now_ms if as_of_ms is None else as_of_ms, versions(chosen))
     proposed = _proposed(old, new)
     with queries.reading(settings.ledger.path) as connection:
         files = [(file.name, file.content) for file in queries.registry_files(connection)]
         batches = list(queries.batches(connection))
-    now_ms = terminal.now_ms()
     known = parse_registry(files)
     is_live = as_of_ms is None
     return replayed.impact(batches, known, old, proposed, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live)
 
 
-def _proposed(old: Mapping[str, StabilityProfile], new: Path) -> dict[str, StabilityProfile]:
-    """The present profiles with those of a file or folder in their places."""
-    if new.is_dir():
-        return {**old, **load_profiles(new)}
-    profile = load_profile(new)
-    return {**old, profile.name: profile}
+def _proposed(old: Rulebook, new: Path) -> Rulebook:
+    """The present profiles with those of a file or folder in their places, as if in force already."""
+    return rulebook.proposed(old, load_profiles(new).values() if new.is_dir() else [load_profile(new)])
 
 
 def print_document(found: Impact) -> None:
@@ -94,7 +94,8 @@ def print_document(found: Impact) -> None:
         for change in found.changes
     ]
     changed = sum(len(change.kits) for change in found.changes if change.changes_verdict)
-    terminal.print_json({"kits_judged": found.kits, "kits_changing_verdict": changed, "changes": changes})
+    counts = {"kits_judged": found.kits, "kits_changing_verdict": changed, "kits_kept_by_trial": found.kept}
+    terminal.print_json(counts | {"changes": changes})
 
 
 def _assessment(assessment: Assessment) -> dict[str, Any]:
@@ -117,6 +118,8 @@ def _print(found: Impact) -> None:
             table.add_row(kit_range(change.kits), *verdicts, "\n".join(_by(change)))
         Console().print(table)
     Console().print(f"{found.kits} kits are judged by changed rules, {changed} change verdict")
+    if found.kept:
+        Console().print(f"{found.kept} more kits keep the version that their trial is set to")
 
 
 def _by(change: Change) -> list[str]:

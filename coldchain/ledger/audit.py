@@ -111,20 +111,25 @@ def event_record(
     profile_version: int | None,
     revision: int,
     supported: bool,
+    profile_sha256: str | None,
 ) -> str:
-    """One revision of a quarantine event as the audit trail tells of it."""
-    return json.dumps(
-        {
-            "id": event_id,
-            "kit": kit,
-            "limit": limit,
-            "reason": reason,
-            "breached_at_ms": breached_at_ms,
-            "detected_at_ms": detected_at_ms,
-            "profile": profile,
-            "profile_version": profile_version,
-            "revision": revision,
-            "supported": bool(supported),
-        },
-        separators=(",", ":"),
-    )
+    """One revision of a quarantine event as the audit trail tells of it.
+
+    Without `profile_sha256` (None) the key is left out: so wrote the release that did not keep it, and what it wrote
+    has to compare equal for ever.
+    """
+    record = {
+        "id": event_id,
+        "kit": kit,
+        "limit": limit,
+        "reason": reason,
+        "breached_at_ms": breached_at_ms,
+        "detected_at_ms": detected_at_ms,
+        "profile": profile,
+        "profile_version": profile_version,
+        "revision": revision,
+        "supported": bool(supported),
+    }
+    if profile_sha256 is not None:
+        record["profile_sha256"] = profile_sha256
+    return json.dumps(record, separators=(",", ":"))

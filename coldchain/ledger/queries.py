@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from coldchain.errors import EnvironmentFailed
+from coldchain.ledger import schema
 from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
 from coldchain.readings import ChannelKey, ReadingBatch
@@ -68,6 +69,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             raise EnvironmentFailed(f"ledger {path}", "there is no such file")
         address = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)) as connection:
+            schema.show_as_migrated(connection)
             connection.execute("PRAGMA query_only = ON")
             yield connection
 
@@ -114,13 +116,14 @@ def events(connection: sqlite3.Connection) -> tuple[QuarantineEvent, ...]:
     """The latest revision of every quarantine event, by kit, then limit."""
     rows = connection.execute(
         "SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, "
-        "supported FROM event ORDER BY kit, limit_id, id"
+        "supported, profile_sha256 FROM event ORDER BY kit, limit_id, id"
     )
     return tuple(_event(row) for row in rows)
 
 
 def _event(row: tuple[Any, ...]) -> QuarantineEvent:
-    identity, kit, limit, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, supported = row
+    """An event from columns in the order of its fields."""
+    identity, kit, limit, reason, breached_at_ms, detected_at_ms, profile, version, revision, supported, sha256 = row
     return QuarantineEvent(
         id=identity,
         kit=kit,
@@ -129,9 +132,10 @@ def _event(row: tuple[Any, ...]) -> QuarantineEvent:
         breached_at_ms=breached_at_ms,
         detected_at_ms=detected_at_ms,
         profile=profile,
-        profile_version=profile_version,
+        profile_version=version,
         revision=revision,
         supported=bool(supported),
+        profile_sha256=sha256,
     )
 
 
@@ -139,7 +143,7 @@ def event_history(connection: sqlite3.Connection, event_id: str) -> tuple[Quaran
     """Every revision of one event, oldest first."""
     rows = connection.execute(
         "SELECT event_id, kit, limit_id, r.reason, r.breached_at_ms, r.detected_at_ms, profile, profile_version, "
-        "r.revision, r.supported FROM event_revision AS r JOIN event ON event.id = event_id "
+        "r.revision, r.supported, r.profile_sha256 FROM event_revision AS r JOIN event ON event.id = event_id "
         "WHERE event_id = ? ORDER BY r.revision",
         (event_id,),
     )
@@ -148,7 +152,7 @@ def event_history(connection: sqlite3.Connection, event_id: str) -> tuple[Quaran
 
 def warnings(connection: sqlite3.Connection) -> tuple[EarlyWarning, ...]:
     """Every early warning, in the order of their ids."""
-    rows = connection.execute("SELECT id, kit, limit_id, share FROM warning ORDER BY id")
+    rows = connection.execute("SELECT id, kit, limit_id, share, profile_sha256 FROM warning ORDER BY id")
     return tuple(EarlyWarning(*row) for row in rows)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -96,26 +97,28 @@ def write_events(connection: sqlite3.Connection, events: Iterable[QuarantineEven
             event.profile_version,
             event.revision,
             event.supported,
+            event.profile_sha256,
         )
         old = connection.execute(
             "SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, "
-            "supported FROM event WHERE id = ?",
+            "supported, profile_sha256 FROM event WHERE id = ?",
             (event.id,),
         ).fetchone()
         if old == row:
             continue
         connection.execute(
             "INSERT INTO event (id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, "
-            "revision, supported) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "revision, supported, profile_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET "
             "kit = excluded.kit, limit_id = excluded.limit_id, reason = excluded.reason, "
             "breached_at_ms = excluded.breached_at_ms, detected_at_ms = excluded.detected_at_ms, "
-            "revision = excluded.revision, supported = excluded.supported",
+            "revision = excluded.revision, supported = excluded.supported, profile_sha256 = excluded.profile_sha256",
             row,
         )
         connection.execute(
             "INSERT INTO event_revision (event_id, revision, reason, breached_at_ms, detected_at_ms, supported, "
-            "written_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*row[:1], row[8], *row[3:6], row[9], now_ms),
+            "profile_sha256, written_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row[:1], row[8], *row[3:6], *row[9:], now_ms),
         )
         audit.append(
             connection,
@@ -133,8 +136,9 @@ def write_events(connection: sqlite3.Connection, events: Iterable[QuarantineEven
 def write_warnings(connection: sqlite3.Connection, warnings: Iterable[EarlyWarning], now_ms: int) -> None:
     """Early warnings; each is raised once."""
     connection.executemany(
-        "INSERT INTO warning (id, kit, limit_id, share, reached_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        [(warning.id, warning.kit, warning.limit, warning.share, now_ms) for warning in warnings],
+        "INSERT INTO warning (id, kit, limit_id, share, profile_sha256, reached_ms) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO NOTHING",
+        [(*astuple(warning), now_ms) for warning in warnings],
     )
 
 

@@ -179,13 +179,47 @@ CHECKPOINTS = (
     *_append_only("checkpoint"),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, CHECKPOINTS)
+_SHA256_OR_NULL = "TEXT CHECK (profile_sha256 IS NULL OR length(profile_sha256) = 64)"
+
+RULES_OF_EVENTS = (
+    # NULL: written before this migration, when the file behind an event was not kept
+    f"ALTER TABLE event ADD COLUMN profile_sha256 {_SHA256_OR_NULL}",
+    f"ALTER TABLE event_revision ADD COLUMN profile_sha256 {_SHA256_OR_NULL}",
+    f"ALTER TABLE warning ADD COLUMN profile_sha256 {_SHA256_OR_NULL}",
+    *(
+        f"CREATE TRIGGER {table}_names_its_rules BEFORE INSERT ON {table} WHEN NEW.profile_sha256 IS NULL "
+        "BEGIN SELECT RAISE(ABORT, 'the hash of the rules that judged is missing'); END"
+        for table in ("event_revision", "warning")
+    ),
+    # group ids now depend on the versions that a trial chooses; the service judges every group anew when it starts
+    "DELETE FROM assessment",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS)
+
+SHOWN_AS_MIGRATED = {
+    2: (
+        "CREATE TEMP VIEW event AS SELECT *, NULL AS profile_sha256 FROM main.event",
+        "CREATE TEMP VIEW event_revision AS SELECT *, NULL AS profile_sha256 FROM main.event_revision",
+        "CREATE TEMP VIEW warning AS SELECT *, NULL AS profile_sha256 FROM main.warning",
+    ),
+}
+"""What lets a reader see a ledger as if that migration had been applied. Only a writer may migrate, and a backup of an
+older release has to be verified before it is put back."""
 
 
 def version(connection: sqlite3.Connection) -> int:
     """How many migrations the file has had; 0 for a new file."""
     has_table = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'").fetchone()
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM migration").fetchone()[0]) if has_table else 0
+
+
+def show_as_migrated(connection: sqlite3.Connection) -> None:
+    """Lay the present tables over those of an older release, for this connection alone; nothing is written."""
+    done = version(connection)
+    for number, statements in SHOWN_AS_MIGRATED.items():
+        for statement in statements if 0 < done < number else ():
+            connection.execute(statement)
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:

@@ -11,12 +11,13 @@ from dataclasses import astuple, dataclass
 from coldchain.ledger.audit import GENESIS, Heads, entries, event_record, heads, link, message_link
 
 _EVENTS = """
-    SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, supported
+    SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, supported,
+           profile_sha256
     FROM event ORDER BY id
 """
 _EVENT_REVISIONS = """
     SELECT event_id, kit, limit_id, r.reason, r.breached_at_ms, r.detected_at_ms, profile, profile_version,
-           r.revision, r.supported
+           r.revision, r.supported, r.profile_sha256
     FROM event_revision AS r JOIN event ON event.id = event_id ORDER BY event_id, r.revision
 """
 

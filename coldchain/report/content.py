@@ -9,6 +9,7 @@ from typing import Any
 
 from coldchain import exposure
 from coldchain.history import History
+from coldchain.instant import iso
 from coldchain.model import CustodySegment, Excursion
 from coldchain.profiles import StabilityProfile
 from coldchain.report import decision, notation
@@ -39,9 +40,12 @@ def as_json(report: Report) -> Content:
         "prepared_at_ms": report.prepared_at_ms,
         "software": f"coldchain {report.software_version}",
         "interval_rule": "preceding",
+        "rules": _rules(report),
         "readings_hash_layout": READINGS_HASH_LAYOUT,
         "report_hash_layout": CANONICAL_JSON,
-        "sections": [_section(section, _letters(number)) for number, section in enumerate(report.sections)],
+        "sections": [
+            _section(section, _letters(number), report.prepared_at_ms) for number, section in enumerate(report.sections)
+        ],
     }
     return content | {"report_sha256": content_sha256(content)}
 
@@ -61,12 +65,18 @@ def report_id(content: Content) -> str:
     return f"SIR-{content['report_sha256'][:12].upper()}"
 
 
+def _rules(report: Report) -> list[Content]:
+    """Which versions of which profiles judged the kits of the report."""
+    applied = sorted({part for section in report.sections for part in section.kits[0].profile.applied})
+    return [part._asdict() for part in applied]
+
+
 def _letters(number: int) -> str:
     rest, letter = divmod(number, 26)
     return (_letters(rest - 1) if rest else "") + ascii_uppercase[letter]
 
 
-def _section(section: Section, name: str) -> Content:
+def _section(section: Section, name: str, prepared_at_ms: int) -> Content:
     first = section.kits[0]
     assessment, profile, history = first.assessment, first.profile, first.history
     findings = {finding.limit_id: finding for finding in assessment.limits}
@@ -89,7 +99,7 @@ def _section(section: Section, name: str) -> Content:
             "governing_limit": governing,
             "evidence_level": decision.evidence_level(profile),
             "proposed_outcome": decision.proposed_outcome(first),
-            "cautions": _cautions(section, limits),
+            "cautions": _cautions(section, limits, prepared_at_ms),
         },
         "profile": _profile(profile),
         "route": [{"place": s.place, "from_ms": s.from_ms, "to_ms": s.to_ms} for s in first.custody],
@@ -138,6 +148,7 @@ def _profile(profile: StabilityProfile) -> Content:
         "approved_at_ms": profile.approved_at_ms,
         "effective_from_ms": profile.effective_from_ms,
         "sha256": profile.sha256,
+        "applied": [part._asdict() for part in profile.applied],
     }
 
 
@@ -146,7 +157,8 @@ def events(section: Section) -> list[Content]:
     rows: dict[tuple[Any, ...], Content] = {}
     for kit in section.kits:
         for event in kit.events:
-            key = (event.breached_at_ms, event.limit, event.detected_at_ms, event.revision, event.supported)
+            judged_by = event.profile, event.profile_version or 0, event.profile_sha256 or ""
+            key = (event.breached_at_ms, event.limit, event.detected_at_ms, event.revision, event.supported, *judged_by)
             row = rows.setdefault(
                 key,
                 {
@@ -159,6 +171,7 @@ def events(section: Section) -> list[Content]:
                     "supported": event.supported,
                     "profile": event.profile,
                     "profile_version": event.profile_version,
+                    "profile_sha256": event.profile_sha256,
                     "ids": {},
                 },
             )
@@ -240,7 +253,7 @@ def history_sha256(history: History | None) -> str | None:
     return digest.hexdigest()
 
 
-def _cautions(section: Section, limits: list[Content]) -> list[str]:
+def _cautions(section: Section, limits: list[Content], prepared_at_ms: int) -> list[str]:
     """What a reader must weigh beside the verdict, one sentence each."""
     first: ReportKit = section.kits[0]
     found = [
@@ -256,6 +269,11 @@ def _cautions(section: Section, limits: list[Content]) -> list[str]:
     ]
     if not decision.is_quarantined(first) and not decision.is_demonstrated(first.assessment):
         found.append("The software holds no quarantine event for these kits, although their temperature is not shown.")
+    found += [
+        f"Version {part.version} of {part.name} is not in force before {iso(part.effective_from_ms)}."
+        for part in first.profile.applied
+        if part.effective_from_ms > prepared_at_ms
+    ]
     if first.assessment.conflicts:
         found.append("A logger reports two different temperatures for one instant.")
     if first.assessment.custody_problems:

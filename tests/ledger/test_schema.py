@@ -36,7 +36,7 @@ def test_a_migration_that_fails_halfway_leaves_neither_tables_nor_record(path: P
             schema.migrate(connection, (*schema.MIGRATIONS, broken))
         assert schema.version(connection) == len(schema.MIGRATIONS)
         schema.migrate(connection, (*schema.MIGRATIONS, SECOND))
-        assert schema.version(connection) == 2
+        assert schema.version(connection) == len(schema.MIGRATIONS) + 1
 
 
 def test_an_older_release_refuses_the_ledger_of_a_newer_one(path: Path) -> None:

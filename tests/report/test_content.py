@@ -13,10 +13,11 @@ import pytest
 
 from coldchain.history import History, Series
 from coldchain.model import Kit, OpeningBalance, Verdict
+from coldchain.profiles import composite
 from coldchain.readings import ChannelKey
 from coldchain.report import Report, as_json, content_sha256, report_id
 from coldchain.report.content import canonical, history_sha256, place_at
-from report.cases import CUSTODY, HOUR, MINUTE, T0, Case, excursion_series
+from report.cases import CUSTODY, DAY, HOUR, MINUTE, PROFILE, T0, Case, excursion_series
 
 KITS = tuple(Kit(f"K-{n:04}", "B22" if n < 3 else "B23", "TRIAL-7", "mab-017") for n in range(1, 6))
 
@@ -108,6 +109,39 @@ def test_an_event_names_the_place_where_the_limit_was_passed(excursion: Report) 
         ("above-8-single", "shipper-77"),
     ]
     assert [event["breached_at_ms"] for event in events] == sorted(event["breached_at_ms"] for event in events)
+
+
+def test_a_report_lists_the_versions_that_applied_of_a_blind_group_all_of_them() -> None:
+    other = replace(PROFILE, name="comparator-02", version=1, sha256="b" * 64)
+    both = as_json(Case(profile=composite("TRIAL-7", [PROFILE, other])).report())
+    expected = [
+        {"name": each.name, "version": each.version, "effective_from_ms": each.effective_from_ms, "sha256": each.sha256}
+        for each in (other, PROFILE)
+    ]
+    assert both["rules"] == both["sections"][0]["profile"]["applied"] == expected
+    assert as_json(Case().report())["rules"] == expected[1:]
+
+
+def test_a_version_that_judges_before_its_date_is_a_caution() -> None:
+    ahead = replace(PROFILE, effective_from_ms=T0 + 6 * DAY)
+    said = "Version 3 of mab-017 is not in force before 2026-03-07T00:00:00Z."
+    assert said in as_json(Case(profile=ahead).report())["sections"][0]["decision"]["cautions"]
+    at_last = replace(PROFILE, effective_from_ms=T0 + 5 * DAY)
+    assert said[:9] not in str(as_json(Case(profile=at_last).report())["sections"][0]["decision"]["cautions"])
+
+
+def test_events_of_two_versions_are_two_rows_each_with_the_hash_of_its_file() -> None:
+    (kit,) = Case().report_kits()
+    first = replace(kit.events[0], profile_sha256="a" * 64)
+    second = replace(first, id="event-2", profile_version=4, profile_sha256="b" * 64)
+    old = replace(first, id="event-3", profile_version=2, profile_sha256=None)
+    (section,) = as_json(Case().report([replace(kit, events=(first, second, old))]))["sections"]
+    told = [(row["profile_version"], row["profile_sha256"], row["ids"]) for row in section["events"]]
+    assert told == [
+        (2, None, {"K-0001": "event-3"}),
+        (3, "a" * 64, {"K-0001": first.id}),
+        (4, "b" * 64, {"K-0001": "event-2"}),
+    ]
 
 
 @pytest.mark.parametrize(
