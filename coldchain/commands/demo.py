@@ -41,8 +41,8 @@ from coldchain.pipeline import State
 from coldchain.profiles import load_profiles
 from coldchain.settings import Settings, load_settings
 from gateways.decoders import decode
-from gateways.demo_day import DEMO_START_MS, DemoDay, scenario
-from gateways.scenario import registry_toml
+from gateways.simulator.demo_day import DEMO_START_MS, DemoDay, scenario
+from gateways.simulator.scenario import registry_toml
 
 RULES = Path(__file__).parents[2] / "rules"
 MARKER = ".coldchain-demo"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from math import ceil
 
 import numpy as np
@@ -67,16 +68,13 @@ class Fleet:
     start_ms: int
     end_ms: int
     seed: int
+    kit_count: int
     spots: tuple[Spot, ...]
     lots: tuple[Lot, ...]
 
     @property
     def days(self) -> int:
         return (self.end_ms - self.start_ms) // DAY_MS
-
-    @property
-    def kit_count(self) -> int:
-        return sum(lot.kits for lot in self.lots)
 
 
 def fleet(kits: int, days: int, seed: int, start_ms: int) -> Fleet:
@@ -91,46 +89,57 @@ def fleet(kits: int, days: int, seed: int, start_ms: int) -> Fleet:
     shipped = ceil(kits * _SHIPPED_SHARE)
     depots = [f"depot-{number:02}" for number in range(1, ceil(kits / KITS_PER_DEPOT) + 1)]
     sites = [f"site-{number:04}" for number in range(1, min(MOST_SITES, ceil(kits / KITS_PER_SITE)) + 1)]
-    loggers = (f"lg-{number:06}" for number in range(1, MOST_KITS))
-    spots = []
-    for depot in depots:
-        for kind, watched_by in (("cold-room", 2), ("room", 1), ("freezer", 1)):
-            mine = tuple(next(loggers) for _ in range(watched_by))
-            spots.append(Spot(f"{depot}-{kind}", kind, depot, f"gw-{depot}", mine, start_ms, end_ms))
-    for site in sites:
-        spots.append(Spot(f"{site}-fridge", "fridge", site, f"gw-{site}", (next(loggers),), start_ms, end_ms))
-    lots = []
+    numbers = count(1)
+    spots = [
+        Spot(f"{depot}-{kind}", kind, depot, f"gw-{depot}", _loggers(numbers, watched_by), start_ms, end_ms)
+        for depot in depots
+        for kind, watched_by in (("cold-room", 2), ("room", 1), ("freezer", 1))
+    ]
+    spots += [
+        Spot(f"{site}-fridge", "fridge", site, f"gw-{site}", _loggers(numbers, 1), start_ms, end_ms) for site in sites
+    ]
+    lots: list[Lot] = []
     for number, (leaves_ms, arrives_ms, dispensed_ms) in enumerate(_journeys(shipped, days, seed, start_ms)):
         depot, site = depots[number % len(depots)], sites[number % len(sites)]
-        shipper, home = f"shipper-{number + 1:05}", f"home-{number + 1:05}"
-        van = f"van-{number // SHIPMENTS_PER_VAN + 1:04}"
-        spots.append(
-            Spot(
-                shipper, "shipper", "courier", f"gw-{van}", (next(loggers),), leaves_ms - _STEP_MS, arrives_ms + _STEP_MS
-            )
-        )
-        spots.append(
-            Spot(home, "home-fridge", site, f"gw-{home}", (next(loggers),), dispensed_ms - _STEP_MS, end_ms)
-        )
-        first = number * KITS_IN_SHIPMENT + 1
-        together = min(KITS_IN_SHIPMENT, shipped - first + 1)
-        dispensed = max(1, together // 5)
+        box, home = f"shipper-{number + 1:05}", f"home-{number + 1:05}"
+        van = f"gw-van-{number // SHIPMENTS_PER_VAN + 1:04}"
+        on_the_road = leaves_ms - _STEP_MS, arrives_ms + _STEP_MS
+        spots.append(Spot(box, "shipper", "courier", van, _loggers(numbers, 1), *on_the_road))
+        at_home = dispensed_ms - _STEP_MS, end_ms
+        spots.append(Spot(home, "home-fridge", site, f"gw-{home}", _loggers(numbers, 1), *at_home))
         to_site = (
             CustodySegment(f"{depot}-cold-room", start_ms, leaves_ms),
-            CustodySegment(shipper, leaves_ms, arrives_ms),
+            CustodySegment(box, leaves_ms, arrives_ms),
         )
-        at_site = f"{site}-fridge"
-        to_patient = CustodySegment(at_site, arrives_ms, dispensed_ms), CustodySegment(home, dispensed_ms)
-        lots.append(Lot(first, dispensed, (*to_site, *to_patient)))
-        if together > dispensed:
-            stay = CustodySegment(at_site, arrives_ms)
-            lots.append(Lot(first + dispensed, together - dispensed, (*to_site, stay)))
+        to_patient = CustodySegment(f"{site}-fridge", arrives_ms, dispensed_ms), CustodySegment(home, dispensed_ms)
+        stay = CustodySegment(f"{site}-fridge", arrives_ms)
+        lots += _shipped_lots(number, shipped, (*to_site, *to_patient), (*to_site, stay))
+    return Fleet(start_ms, end_ms, seed, kits, tuple(spots), (*lots, *_waiting_lots(kits, shipped, depots, start_ms)))
+
+
+def _loggers(numbers: Iterator[int], how_many: int) -> tuple[str, ...]:
+    return tuple(f"lg-{next(numbers):06}" for _ in range(how_many))
+
+
+def _shipped_lots(
+    shipment: int, shipped: int, to_patient: tuple[CustodySegment, ...], stay: tuple[CustodySegment, ...]
+) -> Iterator[Lot]:
+    """A fifth of a shipment's kits, at least one, goes on to a patient."""
+    first = shipment * KITS_IN_SHIPMENT + 1
+    together = min(KITS_IN_SHIPMENT, shipped - first + 1)
+    dispensed = max(1, together // 5)
+    yield Lot(first, dispensed, to_patient)
+    if together > dispensed:
+        yield Lot(first + dispensed, together - dispensed, stay)
+
+
+def _waiting_lots(kits: int, shipped: int, depots: list[str], start_ms: int) -> Iterator[Lot]:
+    """The kits that no shipment has, spread over the depots, one in ten of them in the room."""
     in_room = int((kits - shipped) * _ROOM_SHARE)
     for kind, begin, end in (("cold-room", shipped, kits - in_room), ("room", kits - in_room, kits)):
         for number, first in enumerate(range(begin, end, KITS_TOGETHER)):
             route = (CustodySegment(f"{depots[number % len(depots)]}-{kind}", start_ms),)
-            lots.append(Lot(first + 1, min(KITS_TOGETHER, end - first), route, in_room=kind == "room"))
-    return Fleet(start_ms, end_ms, seed, tuple(spots), tuple(lots))
+            yield Lot(first + 1, min(KITS_TOGETHER, end - first), route, in_room=kind == "room")
 
 
 def _journeys(shipped: int, days: int, seed: int, start_ms: int) -> Iterator[tuple[int, int, int]]:
@@ -142,8 +151,7 @@ def _journeys(shipped: int, days: int, seed: int, start_ms: int) -> Iterator[tup
     arrives_h = leaves_h + rng.uniform(3.0, min(60.0, 0.3 * hours), shipments)
     dispensed_h = arrives_h + rng.uniform(1.0, 0.25 * hours, shipments)
     steps = np.rint(np.column_stack([leaves_h, arrives_h, dispensed_h]) * (3_600_000 / _STEP_MS)).astype(np.int64)
-    for leaves_ms, arrives_ms, dispensed_ms in (start_ms + steps * _STEP_MS).tolist():
-        yield leaves_ms, arrives_ms, dispensed_ms
+    yield from map(tuple, (start_ms + steps * _STEP_MS).tolist())
 
 
 def kits(fleet: Fleet) -> Iterator[Kit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +98,7 @@ KINDS = {
     "cold-room": Kind("storage", COLD_ROOM, INDOORS, Visits(30, open_s=60), 5 * _MINUTE_MS, 100, AIR_PROBE_S),
     "fridge": Kind("storage", FRIDGE, INDOORS, Visits(12), 5 * _MINUTE_MS, 100, BUFFERED_PROBE_S),
     "freezer": Kind("storage", FREEZER, INDOORS, Visits(4), 5 * _MINUTE_MS, 100, BUFFERED_PROBE_S),
-    "home-fridge": Kind(
-        "patient_home", FRIDGE, INDOORS, Visits(15, 6, 22, 20), 10 * _MINUTE_MS, 100, BUFFERED_PROBE_S
-    ),
+    "home-fridge": Kind("patient_home", FRIDGE, INDOORS, Visits(15, 6, 22, 20), 10 * _MINUTE_MS, 100, BUFFERED_PROBE_S),
     "shipper": Kind("shipper", BOX, ON_THE_ROAD, Visits(), 5 * _MINUTE_MS, 10, AIR_PROBE_S),
     "room": Kind("room", None, INDOORS, Visits(), 10 * _MINUTE_MS, 100, AIR_PROBE_S),
 }
@@ -117,7 +116,7 @@ def ambient_days_c(climate: Climate, places: int, days: int, rng: np.random.Gene
     anomaly_k[0] = rng.normal(0.0, climate.weather_k, places)
     for day in range(days):
         anomaly_k[day + 1] = 0.7 * anomaly_k[day] + rng.normal(0.0, climate.weather_k * np.sqrt(1 - 0.7**2), places)
-    for today_k, tomorrow_k in zip(anomaly_k[:-1], anomaly_k[1:], strict=True):
+    for today_k, tomorrow_k in pairwise(anomaly_k):
         mean_c = climate.mean_c + today_k + (tomorrow_k - today_k) * (at_s / DAY_S)
         yield day_curve_c(at_s, mean_c, swing_k, warmest_at_s)
 

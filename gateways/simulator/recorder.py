@@ -35,15 +35,20 @@ def probes(loggers: int, time_constant_s: float, resolution_mc: int, rng: np.ran
     return Probes(np.full(loggers, time_constant_s), rng.normal(0.0, 0.1, loggers), 0.03, resolution_mc)
 
 
-def shown_mc(true_c: Celsius, offset_c: Floats | float, noise_c: float, resolution_mc: int,
-             rng: np.random.Generator) -> MilliCelsius:
+def shown_mc(
+    true_c: Celsius, offset_c: Floats | float, noise_c: float, resolution_mc: int, rng: np.random.Generator
+) -> MilliCelsius:
     """What probes show of true temperatures [milli-degC], in the shape of `true_c`."""
     measured_c = true_c + offset_c + noise_c * rng.standard_normal(np.shape(true_c))
     return (resolution_mc * np.rint(measured_c * (1000 / resolution_mc))).astype(np.int32)
 
 
 def recorded_days_mc(
-    days_c: Iterable[Celsius], place: NDArray[np.intp], gear: Probes, step_s: int, interval_ms: int,
+    days_c: Iterable[Celsius],
+    place: NDArray[np.intp],
+    gear: Probes,
+    step_s: int,
+    interval_ms: int,
     rng: np.random.Generator,
 ) -> Iterator[MilliCelsius]:
     """What n loggers record of their places, day by day: int32[readings, n] [milli-degC], in order of time.

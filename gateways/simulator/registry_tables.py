@@ -56,7 +56,7 @@ def write_csv(tables: Tables, folder: Path, on_rows: Callable[[int], None] = lam
                 sheet.writerow([_cell(row.get(column, "")) for column in columns])
                 if number % 10_000 == 0:
                     on_rows(10_000)
-            
+
         written.append(path)
     return written
 
@@ -76,11 +76,7 @@ def _tables(tables: Tables) -> Iterator[tuple[str, tuple[str, ...], Iterator[Row
     yield "place", ("id", "kind"), ({"id": place.id, "kind": place.kind} for place in tables.places)
     yield "monitoring", ("place", "logger", "channel", "from", "to"), map(_monitoring, tables.monitoring)
     yield "kit", ("id", "batch", "trial", "profile", "blind_group"), map(_kit, tables.kits)
-    together = (
-        {"kits": kits, "place": segment.place, **_span(segment.from_ms, segment.to_ms)}
-        for kits, segment in tables.custody
-    )
-    yield "custody", ("kits", "place", "from", "to"), together
+    yield "custody", ("kits", "place", "from", "to"), map(_custody, tables.custody)
 
 
 def _logger(logger: Logger) -> Row:
@@ -103,6 +99,11 @@ def _monitoring(entry: Monitoring) -> Row:
 def _kit(kit: Kit) -> Row:
     row: Row = {"id": kit.id, "batch": kit.batch, "trial": kit.trial, "profile": kit.profile}
     return row if kit.blind_group is None else row | {"blind_group": kit.blind_group}
+
+
+def _custody(row: tuple[list[str], CustodySegment]) -> Row:
+    kits, segment = row
+    return {"kits": kits, "place": segment.place, **_span(segment.from_ms, segment.to_ms)}
 
 
 def _span(from_ms: int, to_ms: int | None) -> dict[str, datetime]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
 from coldchain.readings import ReadingBatch
 from gateways.encoders import cbor_columns, json_columns
-
-_MINUTE_MS = 60_000
+from gateways.simulator import registry_tables
+from gateways.simulator.registry_tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,68 +64,5 @@ class DemoDay:
 
 def registry_toml(day: DemoDay) -> str:
     """The day's loggers, places, monitoring, kits and custody as a registry file."""
-    return "\n".join(
-        [
-            "# The registry of a simulated day; trials, kits and products are invented.",
-            *_rows("logger", (_logger(logger) for logger in day.loggers)),
-            *_rows("place", ({"id": place.id, "kind": place.kind} for place in day.places)),
-            *_rows("monitoring", (_monitoring(entry) for entry in day.monitoring)),
-            *_rows("kit", (_kit(kit) for kit in day.kits)),
-            *_rows("custody", _custody(day.custody)),
-            "",
-        ]
-    )
-
-
-def _rows(table: str, rows: Iterator[dict[str, str | list[str] | datetime]]) -> Iterator[str]:
-    for row in rows:
-        yield f"\n[[{table}]]"
-        for key, value in row.items():
-            # A quoted JSON text, and a list of them, is written the same in TOML.
-            written = f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else json.dumps(value)
-            yield f"{key} = {written}"
-
-
-def _logger(logger: Logger) -> dict[str, str | list[str] | datetime]:
-    row: dict[str, str | list[str] | datetime] = {
-        "id": logger.id,
-        "logging_interval": f"{logger.logging_interval_ms // _MINUTE_MS}min",
-        "gap_after": f"{logger.gap_after_ms // _MINUTE_MS}min",
-    }
-    if logger.calibrated_from_ms is not None:
-        row["calibrated_from"] = _instant(logger.calibrated_from_ms)
-    if logger.calibrated_until_ms is not None:
-        row["calibrated_until"] = _instant(logger.calibrated_until_ms)
-    return row
-
-
-def _monitoring(entry: Monitoring) -> dict[str, str | list[str] | datetime]:
-    return {"place": entry.place, "logger": entry.logger, "channel": entry.channel, **_span(entry.from_ms, entry.to_ms)}
-
-
-def _kit(kit: Kit) -> dict[str, str | list[str] | datetime]:
-    row: dict[str, str | list[str] | datetime] = {
-        "id": kit.id,
-        "batch": kit.batch,
-        "trial": kit.trial,
-        "profile": kit.profile,
-    }
-    return row if kit.blind_group is None else row | {"blind_group": kit.blind_group}
-
-
-def _custody(custody: Mapping[str, tuple[CustodySegment, ...]]) -> Iterator[dict[str, str | list[str] | datetime]]:
-    """One row for all the kits that share a segment."""
-    kits: dict[CustodySegment, list[str]] = defaultdict(list)
-    for kit, segments in custody.items():
-        for segment in segments:
-            kits[segment].append(kit)
-    for segment, together in kits.items():
-        yield {"kits": together, "place": segment.place, **_span(segment.from_ms, segment.to_ms)}
-
-
-def _span(from_ms: int, to_ms: int | None) -> dict[str, datetime]:
-    return {"from": _instant(from_ms)} | ({} if to_ms is None else {"to": _instant(to_ms)})
-
-
-def _instant(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
+    custody = registry_tables.custody_rows(day.custody)
+    return registry_tables.as_toml(Tables(day.loggers, day.places, day.monitoring, day.kits, custody))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coldchain.readings import MilliCelsius, Milliseconds, ReadingBatch
 from gateways.simulator import places, recorder
@@ -71,7 +70,7 @@ class Recording:
 
 def blocks(fleet: Fleet) -> tuple[Block, ...]:
     """The fleet cut into blocks; boxes and patients that are there at about the same time are together."""
-    found = []
+    found: list[Block] = []
     in_order = sorted(fleet.spots, key=lambda spot: (spot.kind, spot.from_ms, spot.id))
     for _, same in groupby(in_order, key=lambda spot: spot.kind):
         spots = list(same)

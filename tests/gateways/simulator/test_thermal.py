@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.thermal import (
+from gateways.simulator.thermal import (
     DAY_S,
     Refrigerator,
     Shipper,
