@@ -266,6 +266,24 @@ def demo(
     command.run(out, seed=seed, kill=kill, embedded=embedded)
 
 
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for registry, message log and truth; made anew.")],
+    kits: Annotated[int, typer.Option(help="How many kits, up to 1000000.")] = 100,
+    days: Annotated[int, typer.Option(help="How many days.")] = 7,
+    seed: Annotated[int, typer.Option(help="Decides everything: the same seed gives the same bytes.")] = 1,
+    incidents: Annotated[float, typer.Option(help="How often things go wrong: 1 as usual, 0 never.")] = 1.0,
+    start: Annotated[str, typer.Option(help="First midnight, ISO 8601 with a zone.")] = "2026-03-02T00:00:00Z",
+    rules: Annotated[
+        Path | None, typer.Option(help="Folder with mab-017, comparator-02 and smv-204 [default: the examples].")
+    ] = None,
+) -> None:
+    """Write the data of an invented trial of any size, to be replayed; and what really happened in it."""
+    from coldchain.commands import simulate as command
+
+    command.run(out, kits=kits, days=days, seed=seed, incidents=incidents, start=start, rules=rules)
+
+
 def main() -> None:
     """Run a command; whatever a user can mend is one line on stderr and the exit code of its kind."""
     try:
