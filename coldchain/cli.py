@@ -18,10 +18,12 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Stability profiles: the reviewed limits.")
 registry_app = typer.Typer(no_args_is_help=True, help="Loggers, places, monitoring, kits and custody.")
+export_app = typer.Typer(no_args_is_help=True, help="What other systems read.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain of the ledger.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(registry_app, name="registry")
 app.add_typer(audit_app, name="audit")
+app.add_typer(export_app, name="export")
 
 SettingsFile = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
@@ -202,6 +204,21 @@ def report(
     from coldchain.commands import report as command
 
     command.run(kits, out, settings, as_of=as_of)
+
+
+@export_app.command("epcis")
+def export_epcis(
+    out: Annotated[Path, typer.Option(help="File to write: .jsonld.")],
+    settings: SettingsFile,
+    kits: Annotated[list[str] | None, typer.Option(help="A kit id, repeatable [default: every kit].")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Only events after this instant.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Only events up to this instant.")] = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write custody, excursions and holds of kits as EPCIS 2.0; nothing in it tells the treatment."""
+    from coldchain.commands import export as command
+
+    command.epcis_document(out, settings, kits=kits or [], begin=begin, end=end, as_of=as_of)
 
 
 @app.command()
