@@ -2,13 +2,15 @@
 
 The sizes of equipment are typical of what such a place is bought for and are invented, unlike the constants of
 `thermal`; a test holds each kind to what is known of it: how long its compressor's cycle is, how long it holds.
+
+Days are given by `map`, not by generators: a generator that waits for its next turn keeps the arrays of its last one,
+which for thousands of blocks is more memory than there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,9 +118,13 @@ def ambient_days_c(climate: Climate, places: int, days: int, rng: np.random.Gene
     anomaly_k[0] = rng.normal(0.0, climate.weather_k, places)
     for day in range(days):
         anomaly_k[day + 1] = 0.7 * anomaly_k[day] + rng.normal(0.0, climate.weather_k * np.sqrt(1 - 0.7**2), places)
-    for today_k, tomorrow_k in pairwise(anomaly_k):
+
+    def one_day(day: int) -> Celsius:
+        today_k, tomorrow_k = anomaly_k[day : day + 2]
         mean_c = climate.mean_c + today_k + (tomorrow_k - today_k) * (at_s / DAY_S)
-        yield day_curve_c(at_s, mean_c, swing_k, warmest_at_s)
+        return day_curve_c(at_s, mean_c, swing_k, warmest_at_s)
+
+    return map(one_day, range(days))
 
 
 def door_openings(visits: Visits, places: int, rng: np.random.Generator) -> Floats:
@@ -155,13 +161,16 @@ def store_days_c(
     defrosts_at_s = rng.uniform(0.0, cabinet.defrost_every_s, places) if cabinet.defrost_s else np.zeros(places)
     state = settled(cabinet, places)
     ambient = ambient_days_c(kind.climate, places, days, rng)
-    for day, (ambient_c, trouble) in enumerate(zip(ambient, troubles, strict=True)):
+
+    def one_day(day: int, ambient_c: Celsius, trouble: Trouble) -> Celsius:
+        nonlocal state
         since_defrost_s = (at_s + day * DAY_S - defrosts_at_s) % cabinet.defrost_every_s
+        is_defrosting = since_defrost_s < cabinet.defrost_s
         door_open = np.maximum(door_openings(kind.visits, places, rng), trouble.ajar)
-        inside_c, state = cabinet_c(
-            cabinet, state, ambient_c, door_open, since_defrost_s < cabinet.defrost_s, trouble.has_power, STEP_S
-        )
-        yield inside_c
+        inside_c, state = cabinet_c(cabinet, state, ambient_c, door_open, is_defrosting, trouble.has_power, STEP_S)
+        return inside_c
+
+    return map(one_day, range(days), ambient, troubles)
 
 
 def journey_days_c(
@@ -176,7 +185,11 @@ def journey_days_c(
     """
     begins_s = np.arange(0.0, DAY_S, STEP_S)[:, None]
     state = ShipperState(np.full(len(packed_s), 5.0), enthalpy_j_kg)
-    for day, ambient_c in enumerate(ambient_days_c(kind.climate, len(packed_s), days, rng)):
+
+    def one_day(day: int, ambient_c: Celsius) -> Celsius:
+        nonlocal state
         is_packed = begins_s + day * DAY_S >= packed_s
         load_c, state = shipper_c(shipper, state, ambient_c, is_packed, STEP_S)
-        yield load_c
+        return load_c
+
+    return map(one_day, range(days), ambient_days_c(kind.climate, len(packed_s), days, rng))

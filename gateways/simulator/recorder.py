@@ -62,11 +62,15 @@ def recorded_days_mc(
     """
     every = interval_ms // (1000 * step_s)
     felt_c: Celsius | None = None
-    for inside_c in days_c:
+
+    def one_day(inside_c: Celsius) -> MilliCelsius:
+        nonlocal felt_c
         around_c = inside_c[:, place]
         follows_c = lagged_c(around_c, around_c[0] if felt_c is None else felt_c, gear.time_constant_s, step_s)
-        felt_c = follows_c[-1]
-        yield shown_mc(follows_c[every - 1 :: every], gear.offset_c, gear.noise_c, gear.resolution_mc, rng)
+        felt_c = follows_c[-1].copy()
+        return shown_mc(follows_c[every - 1 :: every], gear.offset_c, gear.noise_c, gear.resolution_mc, rng)
+
+    return map(one_day, days_c)
 
 
 def record(

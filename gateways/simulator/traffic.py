@@ -110,10 +110,13 @@ def recordings(fleet: Fleet, block: Block, incidents: BySubject) -> Iterator[Rec
     loggers = tuple((block.spots[position], logger) for position, logger in owners)
     true_c = true_days_c(fleet, block, incidents)
     measured = recorder.recorded_days_mc(true_c, place, gear, STEP_S, kind.interval_ms, rng)
-    for day, temperature_mc in zip(block.days, measured, strict=True):
+
+    def one_day(day: int, temperature_mc: MilliCelsius) -> Recording:
         midnight_ms = fleet.start_ms + day * DAY_MS
         at_ms = midnight_ms + np.arange(1, len(temperature_mc) + 1, dtype=np.int64) * kind.interval_ms
-        yield Recording(at_ms, temperature_mc, loggers)
+        return Recording(at_ms, temperature_mc, loggers)
+
+    return map(one_day, block.days, measured)
 
 
 def messages(fleet: Fleet, incidents: Collection[Incident], tally: Tally) -> Iterator[Message]:
