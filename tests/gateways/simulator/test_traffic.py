@@ -116,6 +116,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
     assert sent(first, ())[0] != sent(other, ())[0]
 
 
+def test_another_seed_gives_other_probes_also_where_it_is_as_warm() -> None:
+    """In a box before it is packed it is 5 degC for every seed: what is shown differs by the probe alone."""
+    shown = []
+    for seed in (5, 6):
+        fleet = small(seed)
+        block = next(block for block in traffic.blocks(fleet) if block.spots[0].kind == "shipper")
+        shown.append(next(iter(traffic.recordings(fleet, block, {}))).temperature_mc[0].tolist())
+    assert all(4_500 < mc < 5_500 for mcs in shown for mc in mcs)
+    assert shown[0] != shown[1]
+
+
 def test_what_happens_at_one_place_changes_nothing_elsewhere() -> None:
     fleet = small()
     failed = [Incident(Mishap.COMPRESSOR_FAILED, FRIDGE, START_MS + HOUR_MS, START_MS + 9 * HOUR_MS)]
@@ -225,6 +236,8 @@ def test_a_lost_link_delays_everything_of_its_gateway_and_mixes_it_up_and_loses_
     assert replace(tally) == as_usual
     late = [message for message in messages if message.is_cbor]
     assert len(late) == 7
+    assert {message.payload[0] >> 5 for message in late} == {5}  # a CBOR map
+    assert {message.payload[:1] for message in messages if not message.is_cbor} == {b"{"}
     assert all(message.received_ms > lost.to_ms for message in late)
     assert messages == sorted(messages)
     logger = logger_of(fleet, FRIDGE)
