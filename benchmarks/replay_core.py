@@ -18,9 +18,21 @@ from coldchain.history import Series, channel_record
 from coldchain.model import Logger
 from coldchain.profile_file import DEFAULT_ACTIVATION_ENERGY_J_MOL as ACTIVATION_ENERGY_J_MOL
 from coldchain.readings import ChannelKey
+from gateways.simulator.places import (
+    BUFFERED_PROBE_S,
+    FRIDGE,
+    KINDS,
+    STEP_S,
+    STEPS,
+    Trouble,
+    no_trouble,
+    store_days_c,
+)
+from gateways.simulator.recorder import probes, recorded_days_mc
 
 LOGGERS, READINGS = 1_000, 2_000
 INTERVAL_MS, GAP_AFTER_MS = 300_000, 600_000
+_READINGS_PER_DAY = 86_400_000 // INTERVAL_MS
 HIGH_MC = 8_000
 A_K = ACTIVATION_ENERGY_J_MOL / exposure.GAS_CONSTANT_J_MOL_K
 CHANNEL = ChannelKey("lg", "1")
@@ -50,18 +62,27 @@ class Answer:
 
 
 def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7) -> Columns:
-    """Refrigerators at 5 degC, read to 0.01: door openings, some failures of two hours, some lost readings."""
+    """Site fridges of the simulator, read to 0.01: doors, defrosts, some failures of four hours, some lost readings."""
     rng = np.random.default_rng(seed)
-    temperature = rng.normal(5_000, 700, (loggers, readings))
-    temperature += rng.exponential(4_000, (loggers, readings)) * (rng.random((loggers, readings)) < 0.01)
-    failing = rng.random((loggers, readings // 24)) < 0.01
-    temperature[:, : failing.shape[1] * 24] += np.repeat(failing, 24, axis=1) * 9_000
+    days = -(-readings // _READINGS_PER_DAY)
+    inside_c = store_days_c(KINDS["fridge"], FRIDGE, loggers, (_failures(loggers, rng) for _ in range(days)), days, rng)
+    gear = probes(loggers, BUFFERED_PROBE_S, 10, rng)
+    recorded = recorded_days_mc(inside_c, np.arange(loggers), gear, STEP_S, INTERVAL_MS, rng)
+    temperature_mc = np.concatenate(list(recorded))[:readings].T
     kept = rng.random((loggers, readings)) >= 0.02
     at = np.broadcast_to(np.arange(1, readings + 1) * INTERVAL_MS, kept.shape)
     logger = np.broadcast_to(np.arange(loggers)[:, None], kept.shape)
     first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    resolved_mc = 10 * np.rint(temperature[kept] / 10)
-    return Columns(logger[kept], 1_760_000_000_000 + at[kept], resolved_mc.astype(np.int32), first)
+    return Columns(logger[kept], 1_760_000_000_000 + at[kept], temperature_mc[kept], first)
+
+
+def _failures(places: int, rng: np.random.Generator) -> Trouble:
+    """A day on which one fridge in five is without power for four hours."""
+    trouble = no_trouble(places)
+    for place in np.flatnonzero(rng.random(places) < 0.2).tolist():
+        begin = int(rng.integers(STEPS))
+        trouble.has_power[begin : begin + 4 * 3600 // STEP_S, place] = False
+    return trouble
 
 
 def ours(columns: Columns) -> Answer:

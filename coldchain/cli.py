@@ -18,10 +18,12 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Stability profiles: the reviewed limits.")
 registry_app = typer.Typer(no_args_is_help=True, help="Loggers, places, monitoring, kits and custody.")
+export_app = typer.Typer(no_args_is_help=True, help="What other systems read.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain of the ledger.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(registry_app, name="registry")
 app.add_typer(audit_app, name="audit")
+app.add_typer(export_app, name="export")
 
 SettingsFile = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
@@ -210,6 +212,21 @@ def report(
     command.run(kits, out, settings, chosen=profile_version or [], as_of=as_of)
 
 
+@export_app.command("epcis")
+def export_epcis(
+    out: Annotated[Path, typer.Option(help="File to write: .jsonld.")],
+    settings: SettingsFile,
+    kits: Annotated[list[str] | None, typer.Option(help="A kit id, repeatable [default: every kit].")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Only events after this instant.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Only events up to this instant.")] = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write custody, excursions and holds of kits as EPCIS 2.0; nothing in it tells the treatment."""
+    from coldchain.commands import export as command
+
+    command.epcis_document(out, settings, kits=kits or [], begin=begin, end=end, as_of=as_of)
+
+
 @app.command()
 def status(settings: SettingsFile, as_json: AsJson = False) -> None:
     """Show what the ledger holds and what has not been delivered."""
@@ -270,6 +287,24 @@ def demo(
     from coldchain.commands import demo as command
 
     command.run(out, seed=seed, kill=kill, embedded=embedded)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for registry, message log and truth; made anew.")],
+    kits: Annotated[int, typer.Option(help="How many kits, up to 1000000.")] = 100,
+    days: Annotated[int, typer.Option(help="How many days.")] = 7,
+    seed: Annotated[int, typer.Option(help="Decides everything: the same seed gives the same bytes.")] = 1,
+    incidents: Annotated[float, typer.Option(help="How often things go wrong: 1 as usual, 0 never.")] = 1.0,
+    start: Annotated[str, typer.Option(help="First midnight, ISO 8601 with a zone.")] = "2026-03-02T00:00:00Z",
+    rules: Annotated[
+        Path | None, typer.Option(help="Folder with mab-017, comparator-02 and smv-204 [default: the examples].")
+    ] = None,
+) -> None:
+    """Write the data of an invented trial of any size, to be replayed; and what really happened in it."""
+    from coldchain.commands import simulate as command
+
+    command.run(out, kits=kits, days=days, seed=seed, incidents=incidents, start=start, rules=rules)
 
 
 def main() -> None:

@@ -64,6 +64,16 @@ def route_of(state: State, group: KitGroup, now_ms: int) -> tuple[CustodySegment
     return history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
 
 
+def route_and_record(
+    state: State, group: KitGroup, assessment: Assessment, now_ms: int
+) -> tuple[tuple[CustodySegment, ...], Record | None]:
+    """The route and the record behind an assessment of a state that has put nothing away; None without custody."""
+    route = route_of(state, group, now_ms)
+    if not route or assessment.as_of_ms is None:
+        return route, None
+    return route, history.kit_record(route, state.places, assessment.as_of_ms)
+
+
 def evaluation_instant(scene: Scene, route: Sequence[CustodySegment], silent_until: Mapping[str, int]) -> int:
     """`as_of` of a kit by what is known now; a silence that late data have ended does not count any more."""
     last = history.last_segment(route).place

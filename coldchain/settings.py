@@ -21,6 +21,7 @@ from coldchain.errors import BadInput
 ENVIRONMENT_PREFIX = "COLDCHAIN"
 
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 _ROLE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -44,6 +45,12 @@ def _address(value: object) -> object:
     return value
 
 
+def _uri_template(value: object) -> object:
+    if not isinstance(value, str) or value.count("{id}") != 1 or not _URI.fullmatch(value.replace("{id}", "1")):
+        raise ValueError("must be an absolute URI with {id} once, such as https://id.example.org/8004/4000001{id}")
+    return value
+
+
 def _file(value: object) -> object:
     return None if value == "" else Path(value) if isinstance(value, str) else value
 
@@ -58,6 +65,7 @@ Roles = Annotated[tuple[Role, ...], BeforeValidator(_tuple)]
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_tuple)]
 Topics = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
 SomeFile = Annotated[Path, BeforeValidator(_file)]
+UriTemplate = Annotated[str, BeforeValidator(_uri_template)]
 OptionalFile = Annotated[Path | None, BeforeValidator(_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
@@ -167,6 +175,14 @@ class Service(_Section):
     checkpoint_every_s: Annotated[int, Field(ge=10, le=86_400)] = 900
 
 
+class Epcis(_Section):
+    """How ids become URIs in an EPCIS export: one template each, `{id}` is where the id goes."""
+
+    kit: UriTemplate = "urn:x-coldchain:obj:{id}"
+    place: UriTemplate = "urn:x-coldchain:loc:{id}"
+    logger: UriTemplate = "urn:x-coldchain:dev:{id}"
+
+
 class Settings(_Section):
     """Everything the service is told, validated."""
 
@@ -178,6 +194,7 @@ class Settings(_Section):
     alerts: Alerts = Alerts()
     smtp: Smtp = Smtp()
     service: Service = Service()
+    epcis: Epcis = Epcis()
 
 
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:

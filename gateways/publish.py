@@ -20,7 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from coldchain.errors import BadInput, ColdchainError, EnvironmentFailed
 from gateways.decoders import decode
-from gateways.demo_day import DEMO_START_MS, DemoDay, scenario
+from gateways.simulator.demo_day import DEMO_START_MS, DemoDay, scenario
 
 CONNECT_PATIENCE_S = 15.0
 """How long a broker may take to come up."""

@@ -7,7 +7,6 @@ published was lost: the ledger must hold what the gateways recorded, and judging
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,12 +27,13 @@ from rich.console import Console
 from rich.table import Table
 
 from coldchain import pipeline
+from coldchain.commands import folders
 from coldchain.commands import registry as registry_command
 from coldchain.commands import report as report_command
 from coldchain.commands.demo_broker import free_port, start_broker
 from coldchain.commands.recall import recall
 from coldchain.commands.terminal import now_ms, verdict_text
-from coldchain.errors import BadInput, EnvironmentFailed
+from coldchain.errors import EnvironmentFailed
 from coldchain.instant import iso
 from coldchain.ledger import queries
 from coldchain.model import QuarantineEvent
@@ -41,10 +41,9 @@ from coldchain.pipeline import State
 from coldchain.profiles import load_profiles
 from coldchain.settings import Settings, load_settings
 from gateways.decoders import decode
-from gateways.demo_day import DEMO_START_MS, DemoDay, scenario
-from gateways.scenario import registry_toml
+from gateways.simulator.demo_day import DEMO_START_MS, DemoDay, scenario
+from gateways.simulator.scenario import registry_toml
 
-RULES = Path(__file__).parents[2] / "rules"
 MARKER = ".coldchain-demo"
 PATIENCE_S = 60.0
 KILL_AFTER_S = 12.0
@@ -76,13 +75,13 @@ console = Console()
 def run(out: Path, *, seed: int, kill: bool, embedded: bool) -> None:
     """Run the day in `out`, which is made anew; EnvironmentFailed if a part does not do its work."""
     day = scenario(seed, DEMO_START_MS)
-    _empty(out)
+    folders.fresh(out, MARKER, "demo")
     with ExitStack() as stack:
         broker = start_broker(stack, out, embedded=embedded)
         smtp_port = free_port()
         stack.enter_context(_process("mail", out, _mail_server(out, smtp_port)))
         settings_file = out / "settings.toml"
-        settings_file.write_text(SETTINGS.format(broker=broker, smtp_port=smtp_port, rules=RULES.as_posix()))
+        settings_file.write_text(SETTINGS.format(broker=broker, smtp_port=smtp_port, rules=folders.RULES.as_posix()))
         registry_file = out / "registry.toml"
         registry_file.write_text(registry_toml(day))
         registry_command.load([registry_file], settings_file)
@@ -147,17 +146,6 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(PATIENCE_S)
-
-
-def _empty(out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARKER).exists():
-            raise BadInput(
-                "is not empty and not from an earlier demo; name another folder", key="--out", value=str(out)
-            )
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).touch()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from coldchain.errors import ColdchainError
 from coldchain.service import run
 from coldchain.settings import load_settings
-from gateways.demo_day import DEMO_DAY_MS, DEMO_START_MS, WALL_S
+from gateways.simulator.demo_day import DEMO_DAY_MS, DEMO_START_MS, WALL_S
 
 
 def day_clock_ms(wall_s: float, began: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import coldchain
-from coldchain import history, judgement
+from coldchain import judgement
 from coldchain.commands import terminal
 from coldchain.commands.recall import recall
 from coldchain.commands.rules import versions
@@ -53,9 +53,7 @@ def collect(state: State, kits: Sequence[str], events: Sequence[QuarantineEvent]
             raise BadInput("is not registered", key="kit", value=kit)
         group = group_of[kit]
         assessment = state.assessments[group.id]
-        route = judgement.route_of(state, group, now_ms)
-        as_of_ms = assessment.as_of_ms
-        record = history.kit_record(route, state.places, as_of_ms) if route and as_of_ms is not None else None
+        route, record = judgement.route_and_record(state, group, assessment, now_ms)
         rows.append(
             ReportKit(
                 kit=registry.kits[kit],

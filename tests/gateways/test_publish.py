@@ -16,7 +16,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateways import publish
-from gateways.demo_day import DEMO_START_MS, scenario
+from gateways.simulator.demo_day import DEMO_START_MS, scenario
 
 StartBroker = Callable[[int], "subprocess.Popen[bytes]"]
 

@@ -8,32 +8,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldchain.readings import FAULT_MC, ReadingBatch
-from gateways.simulator import Probe, measured_mc, parts, record
+from gateways.simulator.recorder import Probes, parts, record, recorded_days_mc, shown_mc
 
 START_MS = 1_760_000_000_000
 
 
 def test_readings_are_multiples_of_the_resolution() -> None:
     true_c = np.linspace(-30, 40, 2000)
-    shown = np.array(measured_mc(true_c, Probe(resolution_c=0.1), np.random.default_rng(1)))
-    assert (shown % 100 == 0).all()
-    fine = np.array(measured_mc(true_c, Probe(resolution_c=0.001), np.random.default_rng(1)))
+    coarse = shown_mc(true_c, 0.0, 0.03, 100, np.random.default_rng(1))
+    assert (coarse % 100 == 0).all()
+    fine = shown_mc(true_c, 0.0, 0.03, 1, np.random.default_rng(1))
     assert len(np.unique(fine % 100)) > 50
 
 
 def test_noise_and_offset_are_as_large_as_stated() -> None:
-    true_c = np.full(20_000, 5.0)
-    probe = Probe(offset_c=0.3, noise_c=0.05, resolution_c=0.001)
-    error_c = np.array(measured_mc(true_c, probe, np.random.default_rng(2))) / 1000 - 5.0
+    error_c = shown_mc(np.full(20_000, 5.0), 0.3, 0.05, 1, np.random.default_rng(2)) / 1000 - 5.0
     assert error_c.mean() == pytest.approx(0.3, abs=0.002)
     assert error_c.std() == pytest.approx(0.05, abs=0.002)
 
 
-def test_without_noise_a_recording_is_the_truth_at_the_loggers_instants() -> None:
+def test_readings_are_the_truth_at_the_end_of_each_interval_and_go_on_over_midnight() -> None:
+    days_c = [np.arange(0.0, 12.0)[:, None] + 12 * day for day in range(2)]
+    exact = Probes(np.array([1e-3]), np.zeros(1), 0.0, 1)
+    days = recorded_days_mc(days_c, np.array([0]), exact, 60, 240_000, np.random.default_rng(0))
+    assert [day[:, 0].tolist() for day in days] == [[3000, 7000, 11000], [15000, 19000, 23000]]
+
+
+def test_a_buffered_probe_does_not_start_anew_each_day() -> None:
+    days_c = [np.full((10, 1), 5.0), np.full((10, 1), 25.0)]
+    slow = Probes(np.array([900.0]), np.zeros(1), 0.0, 1)
+    first, second = recorded_days_mc(days_c, np.array([0]), slow, 60, 60_000, np.random.default_rng(0))
+    assert first[-1, 0] == 5_000
+    assert 5_000 < second[0, 0] < 8_000
+
+
+def test_without_lag_a_recording_is_the_truth_at_the_loggers_instants() -> None:
     model_s = np.arange(0.0, 3601.0, 10)
     at_ms = START_MS + np.arange(0, 3_600_001, 300_000, dtype=np.int64)
-    probe = Probe(noise_c=0.0, resolution_c=0.001)
-    batch = record("lg-1", at_ms, model_s, model_s / 100, START_MS, probe, np.random.default_rng(0))
+    batch = record("lg-1", at_ms, model_s, model_s / 100, START_MS, 0.0, 1000, np.random.default_rng(0))
     assert batch.temperature_mc.tolist() == [3000 * i for i in range(13)]
     assert (batch.boot, batch.seq, batch.received_ms) == (1, 1, None)
 

@@ -15,16 +15,20 @@ import numpy as np
 
 from coldchain.model import CustodySegment, Kit, Logger, Monitoring, Place
 from coldchain.readings import ReadingBatch
-from gateways.scenario import DemoDay, Upload, registry_toml
-from gateways.simulator import Probe, parts, record
-from gateways.thermal import (
+from gateways.simulator.places import COLD_ROOM, FRIDGE
+from gateways.simulator.recorder import parts, record
+from gateways.simulator.scenario import DemoDay, Upload, registry_toml
+from gateways.simulator.thermal import (
     DAY_S,
+    Cabinet,
     Celsius,
-    Refrigerator,
-    Seconds,
+    Floats,
     Shipper,
+    ShipperState,
+    cabinet_c,
     day_curve_c,
-    refrigerator_c,
+    gel_j_kg,
+    settled,
     shipper_c,
 )
 
@@ -46,25 +50,23 @@ _HOUR_MS = 60 * _MINUTE_MS
 DEMO_DAY_MS = 24 * _HOUR_MS
 _UPLOAD_EVERY_MS = 30 * _MINUTE_MS
 _BACKLOG_READINGS = 120
-_MODEL_STEP_S = 10.0
+_MODEL_STEP_S = 30.0
 
 _LEAVES_MS = 1 * _HOUR_MS
 _ARRIVES_MS = {1: 3 * _HOUR_MS + 30 * _MINUTE_MS, 2: 3 * _HOUR_MS + 30 * _MINUTE_MS, 3: 7 * _HOUR_MS + 30 * _MINUTE_MS}
 _PACKED_BEFORE_MS = 10 * _MINUTE_MS
 
-_COLD_ROOM = Refrigerator(
-    5.0, 0.6, walls_time_constant_s=10 * 3600, door_time_constant_s=3600, cooling_k_per_s=4 / 3600
-)
-_SITE_FRIDGE = Refrigerator(
-    4.5, 0.7, walls_time_constant_s=6 * 3600, door_time_constant_s=1.35 * 3600, cooling_k_per_s=6 / 3600
-)
 _BOX = Shipper(
-    walls_time_constant_s=2.5 * 3600, gel_time_constant_s=0.4 * 3600, gel_share=0.47, melting_c=5.0, latent_k=95.0
-)
-_PACKS_K = {1: 0.0, 2: -25.0, 3: 82.0}
+    load_j_k=12e3, walls_w_k=1.33, gel_w_k=8.33, gel_kg=2.8,
+    melting_c=5.0, fusion_j_kg=190e3, solid_j_kg_k=2000.0, liquid_j_kg_k=2000.0,
+)  # fmt: skip
+"""A parcel: thinner walls and fewer packs than a box of `places`."""
+
+_PACKS_J_KG = {1: 0.0, 2: gel_j_kg(_BOX, -20.0), 3: 164e3}
 """Enthalpy of each shipment's gel packs at the start: conditioned; straight from the freezer; nearly spent."""
 
 _DOOR_AJAR_S = (9.0 * 3600, 16.5 * 3600)
+_DOOR_AJAR_SHARE = 0.46
 _SITES = {
     "gw-basel": "basel",
     "gw-lyon": "lyon",
@@ -143,33 +145,43 @@ def _route(number: int, start_ms: int) -> tuple[CustodySegment, ...]:
 def _recordings(start_ms: int, rng: np.random.Generator) -> Iterator[ReadingBatch]:
     day_s = np.arange(0.0, DAY_S + _MODEL_STEP_S, _MODEL_STEP_S)
     room_c = day_curve_c(day_s, mean_c=21.0, swing_c=1.5, warmest_at_s=15 * 3600)
-    shut = np.zeros(len(day_s), dtype=np.bool_)
-    ajar = (day_s >= _DOOR_AJAR_S[0]) & (day_s < _DOOR_AJAR_S[1])
-    stores: dict[str, Celsius] = {
-        "basel-cold-2": refrigerator_c(_COLD_ROOM, day_s, room_c, shut),
-        "lyon-site-7": refrigerator_c(_SITE_FRIDGE, day_s, room_c, ajar),
-        "zurich-site-2": refrigerator_c(_SITE_FRIDGE, day_s, room_c, shut),
+    shut = np.zeros(len(day_s))
+    ajar = np.where((day_s >= _DOOR_AJAR_S[0]) & (day_s < _DOOR_AJAR_S[1]), _DOOR_AJAR_SHARE, 0.0)
+    stores = {
+        "basel-cold-2": _store_c(COLD_ROOM, room_c, shut),
+        "lyon-site-7": _store_c(FRIDGE, room_c, ajar),
+        "zurich-site-2": _store_c(FRIDGE, room_c, shut),
     }
     for place, true_c in stores.items():
         at_ms = start_ms + np.arange(0, DEMO_DAY_MS + 1, 5 * _MINUTE_MS, dtype=np.int64)
         for logger in _WATCHED_BY[place]:
-            yield record(logger, at_ms, day_s, true_c, start_ms, _probe(logger), rng)
+            # The second probe of the cold room sits nearer to the door.
+            offset_c = 0.3 if logger == "lg-1002" else 0.0
+            yield record(logger, at_ms, day_s, true_c, start_ms, offset_c, 100, rng)
     for shipment, arrives_ms in _ARRIVES_MS.items():
         packed_ms = _LEAVES_MS - _PACKED_BEFORE_MS
         journey_s = np.arange(packed_ms / 1000, arrives_ms / 1000 + 600, _MODEL_STEP_S)
         logger = _WATCHED_BY[f"shipper-{shipment}"][0]
         at_ms = start_ms + np.arange(packed_ms, arrives_ms + 1, _interval_ms(logger), dtype=np.int64)
-        true_c = shipper_c(_BOX, journey_s, _van_c(journey_s), load_c=5.0, enthalpy_k=_PACKS_K[shipment])
-        yield record(logger, at_ms, journey_s, true_c, start_ms, _probe(logger), rng)
+        true_c = _load_c(journey_s, _PACKS_J_KG[shipment])
+        yield record(logger, at_ms, journey_s, true_c, start_ms, 0.0, 10, rng)
 
 
-def _van_c(at_s: Seconds) -> Celsius:
-    return day_curve_c(at_s, mean_c=14.0, swing_c=3.0, warmest_at_s=15 * 3600)
+def _store_c(cabinet: Cabinet, room_c: Celsius, door_open: Floats) -> Celsius:
+    """Air temperature [degC] in one cabinet, at the instants of `room_c`, without defrosts."""
+    works = np.ones((len(room_c), 1), np.bool_)
+    air_c, _ = cabinet_c(
+        cabinet, settled(cabinet, 1), room_c[:, None], door_open[:, None], ~works, works, _MODEL_STEP_S
+    )
+    return air_c[:, 0]
 
 
-def _probe(logger: str) -> Probe:
-    """The second probe of the cold room sits nearer to the door; shippers carry a finer logger."""
-    return Probe(offset_c=0.3 if logger == "lg-1002" else 0.0, resolution_c=0.01 if logger.startswith("lg-2") else 0.1)
+def _load_c(journey_s: Floats, packs_j_kg: float) -> Celsius:
+    """Temperature [degC] of the load of one box on the road, at the instants of `journey_s`."""
+    van_c = day_curve_c(journey_s, mean_c=14.0, swing_c=3.0, warmest_at_s=15 * 3600)[:, None]
+    packed = ShipperState(np.array([5.0]), np.array([packs_j_kg]))
+    load_c, _ = shipper_c(_BOX, packed, van_c, np.ones((len(van_c), 1), np.bool_), _MODEL_STEP_S)
+    return load_c[:, 0]
 
 
 def _uploads(recordings: dict[str, ReadingBatch], start_ms: int) -> Iterator[Upload]:

@@ -11,7 +11,7 @@ import pytest
 
 from coldchain.readings import ChannelKey, ReadingBatch
 from gateways.decoders import decode
-from gateways.demo_day import DEMO_START_MS, KITS_AT_DEPOT, DemoDay, registry_toml, scenario
+from gateways.simulator.demo_day import DEMO_START_MS, KITS_AT_DEPOT, DemoDay, registry_toml, scenario
 
 MINUTE_MS = 60_000
 
