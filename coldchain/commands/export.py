@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from coldchain import epcis
+from coldchain import epcis, judgement
 from coldchain.commands import terminal
 from coldchain.commands.recall import recall
 from coldchain.epcis import Identifiers, KitFacts
