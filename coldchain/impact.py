@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from coldchain import pipeline, rulebook
 from coldchain.model import Assessment
@@ -53,14 +53,8 @@ def impact(
     """Judge every kit group that changed rules reach by the present and by the proposed rules, each once."""
     old, new = pipeline.rules(registry, present), pipeline.rules(registry, proposed)
     reached = [group_id for group_id in registry.groups if old[group_id] != new[group_id]]
-    few = _representatives(registry, reached)
-    watched = {
-        (entry.logger, entry.channel)
-        for group_id in reached
-        for segment in registry.groups[group_id].fate.route
-        for entry in registry.monitoring_of.get(segment.place, ())
-    }
-    mine = [batch for batch in batches if (batch.key.logger, batch.key.channel) in watched]
+    few = registry.narrowed(_representatives(registry, reached))
+    mine = [batch for batch in batches if batch.key in few.channels]
     before, after = (
         pipeline.start(few, profiles, mine, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live)[1].assessments
         for profiles in (present, proposed)
@@ -87,12 +81,7 @@ def _of_changed_products(registry: Registry, present: Rules, proposed: Rules) ->
     )
 
 
-def _representatives(registry: Registry, group_ids: Sequence[str]) -> Registry:
-    """The registry with one kit for each group and profile: the same groups, whatever the number of their kits.
-
-    Each profile of a blind group keeps a kit, for they all are part of its composite.
-    """
-    chosen = {
-        (group_id, registry.kits[kit].profile): kit for group_id in group_ids for kit in registry.groups[group_id].kits
-    }
-    return replace(registry, kits={kit: registry.kits[kit] for kit in sorted(chosen.values())})
+def _representatives(registry: Registry, group_ids: Sequence[str]) -> Iterable[str]:
+    """One kit for each group and profile: the same groups, whatever the number of their kits."""
+    kits = ((group_id, kit) for group_id in group_ids for kit in registry.groups[group_id].kits)
+    return {(group_id, registry.kits[kit].profile): kit for group_id, kit in kits}.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,23 @@ class Registry:
     def kinds(self) -> Collection[Kit]:
         """A kit of each kind: every combination of batch, trial, profile, blind group and balances occurs."""
         return self.kits.values_of_codes if isinstance(self.kits, PerKit) else self.kits.values()
+
+    @cached_property
+    def channels(self) -> frozenset[ChannelKey]:
+        """Every logger channel that watches a place of any kit's route."""
+        places = {segment.place for group in self.groups.values() for segment in group.fate.route}
+        return frozenset(
+            ChannelKey(entry.logger, entry.channel) for place in places for entry in self.monitoring_of.get(place, ())
+        )
+
+    def narrowed(self, kits: Iterable[str]) -> Registry:
+        """The registry with these kits only, and a kit of each profile of their blind groups: all are judged alike."""
+        chosen = {kit: self.kits[kit] for kit in kits}
+        blind = {kit.blind_group for kit in chosen.values()} - {None}
+        if blind:
+            arms = {(kit.blind_group, kit.profile): kit for kit in self.kits.values() if kit.blind_group in blind}
+            chosen |= {kit.id: kit for kit in arms.values()}
+        return replace(self, kits=dict(sorted(chosen.items())))
 
     def _versions_of(self, kit: Kit) -> VersionChoice:
         """What the kit's trial chooses, as far as it concerns the profiles that judge the kit."""

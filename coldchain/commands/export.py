@@ -33,7 +33,7 @@ def epcis_document(
     with terminal.progress() as progress:
         task = progress.add_task("judging kits", total=None)
         with queries.reading(settings.ledger.path) as connection:
-            state = recall(connection, settings, now_ms, as_of_ms)
+            state = recall(connection, settings, now_ms, as_of_ms, kits=kits or None)
             events = queries.events(connection)
         progress.update(task, description="writing events")
         found = epcis.document(

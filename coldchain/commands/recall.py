@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from coldchain import pipeline, rulebook
 from coldchain.ledger import queries
 from coldchain.pipeline import State
-from coldchain.registry import parse_registry
+from coldchain.registry import Registry, parse_registry
 from coldchain.settings import Settings
 
 
@@ -18,16 +18,23 @@ def recall(
     now_ms: int,
     as_of_ms: int | None = None,
     chosen: Mapping[str, int] | None = None,
+    kits: Iterable[str] | None = None,
 ) -> State:
-    """Everything in the ledger, judged as the service sees it now, or as of an instant by the rules then in force.
+    """What is in the ledger, judged as the service sees it now, or as of an instant by the rules then in force.
 
-    `chosen`: versions of profiles that judge in the place of those.
+    `chosen`: versions of profiles that judge in the place of those. With `kits`, only what concerns those that are
+    registered is read: a ledger of years holds far more than one report needs.
     """
-    files = queries.registry_files(connection)
+    registry = registered(connection)
+    if kits is None:
+        batches = list(queries.batches(connection))
+    else:
+        registry = registry.narrowed(kit for kit in kits if kit in registry.kits)
+        batches = [batch for key in sorted(registry.channels) for batch in queries.channel_batches(connection, key)]
     state, found = pipeline.start(
-        parse_registry([(file.name, file.content) for file in files]),
+        registry,
         rulebook.load(settings.rules.dir, now_ms if as_of_ms is None else as_of_ms, chosen),
-        list(queries.batches(connection)),
+        batches,
         queries.events(connection),
         queries.warnings(connection),
         now_ms=now_ms,
@@ -36,3 +43,8 @@ def recall(
     )
     pipeline.adopt(state, found)
     return state
+
+
+def registered(connection: sqlite3.Connection) -> Registry:
+    """The registry as it stands in the ledger."""
+    return parse_registry([(file.name, file.content) for file in queries.registry_files(connection)])

@@ -33,7 +33,7 @@ def run(kits: Sequence[str], out: Path, settings_file: Path, *, chosen: Sequence
     with terminal.progress() as progress:
         task = progress.add_task("judging kits", total=None)
         with queries.reading(settings.ledger.path) as connection:
-            state = recall(connection, settings, now_ms, as_of_ms, versions(chosen))
+            state = recall(connection, settings, now_ms, as_of_ms, versions(chosen), kits)
             events = queries.events(connection)
         progress.update(task, description="writing the report of kits", completed=len(kits))
         write_report(collect(state, kits, events, now_ms), out)
