@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 BIN := .venv/bin
 SYSTEM := deploy/system_packages.sh
 # The decision core: small enough to run again uncompiled, and compiled with every array index checked.
-CORE_TESTS := tests/test_kernels.py tests/test_history.py tests/test_exposure.py tests/test_stability.py
+CORE_TESTS := tests/test_kernels.py tests/test_history.py tests/test_exposure.py tests/test_stability.py tests/test_pipeline.py
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -39,8 +39,11 @@ mutants: .venv/.warm ## does a test fail for every small change of the rules' co
 	$(BIN)/mutmut run
 	$(BIN)/python tests/mutants.py
 
-bench: .venv/.warm ## throughput against other ways to do it, in one run
+bench: .venv/.warm ## throughput, memory and restart against other ways and against goals, in one run
 	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/.warm ## the same with a twentieth of the fleet and of the stored readings
+	$(BIN)/python -m benchmarks --quick
 
 format: .venv/.warm ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix
