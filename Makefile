@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help install demo test test-long mutants bench format lock clean python system-for-tests system-for-demo
+.PHONY: help install demo test test-long mutants bench bench-quick format lock clean python system-for-tests system-for-demo
 
 PYTHON ?= python3
 # Debian keeps mosquitto in /usr/sbin, which is not on everybody's PATH; the tests start it.

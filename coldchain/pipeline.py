@@ -82,11 +82,11 @@ def empty(
 ) -> State:
     """A state that knows the registry and the rules and has seen no reading."""
     chosen = rules(registry, profiles)
-    counted: dict[tuple[str, object], Measures] = {}
+    counted: dict[tuple[int, object], Measures] = {}
     measures = {}
     for group_id, profile in chosen.items():
         opening = registry.groups[group_id].fate.opening
-        key = profile.name, opening
+        key = id(profile), opening  # groups share the very profile; its name can stand for several versions
         if key not in counted:
             counted[key] = tally.measures(profile, {balance.limit: balance.amount for balance in opening})
         measures[group_id] = counted[key]
