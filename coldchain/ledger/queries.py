@@ -217,7 +217,7 @@ _BLOCK = "SELECT id, logger, channel, at_ms, temperature_mc, received_ms, boot, 
 def blocks_after(connection: sqlite3.Connection, block: int, most_readings: int) -> list[tuple[int, ReadingBatch]]:
     """The readings that became known after a block, with the ids of theirs: at least one block, if there is any."""
     found: list[tuple[int, ReadingBatch]] = []
-    for identity, *row in connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (block,)):  # noqa: S608 (a constant)
+    for identity, *row in connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (block,)):
         found.append((identity, _batch(row)))
         most_readings -= len(found[-1][1])
         if most_readings <= 0:
@@ -244,14 +244,14 @@ def blocks_between(
     found = [
         (row[0], _batch(row[1:]))
         for row in connection.execute(
-            f"{_BLOCK} WHERE logger = ? AND channel = ? AND first_ms > ? AND first_ms <= ? AND last_ms > ? "  # noqa: S608
+            f"{_BLOCK} WHERE logger = ? AND channel = ? AND first_ms > ? AND first_ms <= ? AND last_ms > ? "
             "AND id <= ? ORDER BY id",
             (logger, channel, from_ms - longest_ms, to_ms, from_ms, up_to_block),
         )
     ]
     missing = set(longer) - {identity for identity, _ in found}
     for identity in missing:
-        row = connection.execute(f"{_BLOCK} WHERE id = ?", (identity,)).fetchone()  # noqa: S608
+        row = connection.execute(f"{_BLOCK} WHERE id = ?", (identity,)).fetchone()
         found.append((row[0], _batch(row[1:])))
     return sorted(found, key=lambda pair: pair[0]) if missing else found
 

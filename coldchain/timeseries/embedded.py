@@ -120,7 +120,7 @@ class EmbeddedStore:
             "WHERE at_ms > ? AND at_ms <= ? AND (? IS NULL OR kit = ?) ORDER BY at_ms, seq",
             (from_ms, to_ms, kit, kit),
         )
-        return tuple(Evidence(Hold(*row[:9], bool(row[9])), *row[10:]) for row in rows)
+        return tuple(Evidence(Hold(*(*row[:9], bool(row[9]))), *row[10:]) for row in rows)
 
     def acts(self, from_ms: int, to_ms: int) -> tuple[Act, ...]:
         rows = self._rows(

@@ -157,7 +157,9 @@ class InfluxStore:
         )
 
     def holds(self, from_ms: int, to_ms: int, kit: str | None = None) -> tuple[Hold, ...]:
-        return tuple(Hold(**_values(row, Hold)) for row in self._events(self._bucket, lines.HOLD, (), from_ms, to_ms, kit))
+        return tuple(
+            Hold(**_values(row, Hold)) for row in self._events(self._bucket, lines.HOLD, (), from_ms, to_ms, kit)
+        )
 
     def evidence(self, from_ms: int, to_ms: int, kit: str | None = None) -> tuple[Evidence, ...]:
         more = ("limit", "profile", "profile_version")
@@ -203,9 +205,7 @@ class InfluxStore:
         tags: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
-        return self._dialect.select(
-            bucket, measurement, columns, from_ns, to_ns, tags=tags or {}, fields=fields or {}
-        )
+        return self._dialect.select(bucket, measurement, columns, from_ns, to_ns, tags=tags or {}, fields=fields or {})
 
 
 def _values(row: Mapping[str, Any], point: Any) -> dict[str, Any]:

@@ -46,11 +46,12 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """Requests to one server. `token`: a token, or `user:password` of 1.x. `park` is given the points that it refuses whatever we do: (bucket, line, error)."""
+    """Requests to one server. `token`: a token, or `user:password` as 1.x knows them.
 
-    def __init__(
-        self, url: str, org: str, token: str, timeout_s: float, park: Callable[[str, str, str], None]
-    ) -> None:
+    `park` is given the points that the server refuses whatever we do: (bucket, line, error).
+    """
+
+    def __init__(self, url: str, org: str, token: str, timeout_s: float, park: Callable[[str, str, str], None]) -> None:
         self.part = f"time-series store {url}"
         self._org, self._park = org, park
         self._client = InfluxDBClient(
@@ -64,7 +65,7 @@ class Server:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._client.close()
+        self._client.close()  # type: ignore[no-untyped-call]
 
     @property
     def version(self) -> str:
@@ -137,12 +138,12 @@ class Server:
         """One request; Refused for any answer that is no success, EnvironmentFailed for none at all."""
         headers = {"Content-Type": content_type, "Accept": "application/json, application/csv"}
         with self._trouble():
-            response, status, answered = self._client.api_client.call_api(
+            response, status, answered = self._client.api_client.call_api(  # type: ignore[no-untyped-call]
                 path,
                 method,
                 query_params=[(name, value) for name, value in (query or {}).items() if value],
                 header_params=headers,
-                body=body,
+                body=body or b"",  # without any, the client takes it for JSON
                 _preload_content=False,
             )
             return Answer(status, answered, response.data)
@@ -168,10 +169,8 @@ def read_token(path: Path | None) -> str:
 
 
 def _retry_after_s(exc: ApiException) -> float | None:
-    try:
-        return float(exc.headers.get("Retry-After")) if exc.headers else None
-    except (TypeError, ValueError):
-        return None
+    said = exc.headers.get("Retry-After") if exc.headers else None
+    return float(said) if said and said.isdigit() else None
 
 
 def _text(body: Any) -> str:

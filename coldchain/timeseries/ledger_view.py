@@ -99,7 +99,7 @@ def _joined(blocks: Sequence[tuple[int, Batch]]) -> Known:
         faults.update({offset + position: reason for position, reason in batch.faults.items()})
         offset += len(batch)
     impossible = ((mc < ABSOLUTE_ZERO_MC) & (mc != FAULT_MC)) | (mc > HIGHEST_MC)
-    faults.update(dict.fromkeys(np.flatnonzero(impossible).tolist(), IMPOSSIBLE))
+    faults = dict.fromkeys(np.flatnonzero(impossible).tolist(), IMPOSSIBLE) | faults
     return Known(
         np.repeat([identity for identity, _ in blocks], [len(batch) for _, batch in blocks]).astype(np.int64),
         at,

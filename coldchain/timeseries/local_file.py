@@ -91,11 +91,14 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads and writes; the file is made where there is none. Write only while `projecting`."""
     with trouble_with_file(), closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
         # NORMAL: what a power cut takes, cursor included, is projected again
-        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise EnvironmentFailed(PART, f"{path} was written by a newer release: delete it, it is rebuilt")
-        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if version < VERSION:
+            with projecting(path, waiting=True):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         yield connection
 
 
@@ -184,7 +187,7 @@ _VERDICT = "SELECT seq, at_ms, group_id, first_kit, kits, body FROM verdict"
 
 def verdicts(connection: sqlite3.Connection, after: int, up_to: int) -> list[GroupVerdict]:
     """The journalled verdicts after one, up to another, oldest first."""
-    return _verdicts(connection.execute(f"{_VERDICT} WHERE seq > ? AND seq <= ? ORDER BY seq", (after, up_to)))  # noqa: S608
+    return _verdicts(connection.execute(f"{_VERDICT} WHERE seq > ? AND seq <= ? ORDER BY seq", (after, up_to)))
 
 
 def verdicts_between(
@@ -192,7 +195,7 @@ def verdicts_between(
 ) -> list[GroupVerdict]:
     """The journalled verdicts of a range `(from_ms, to_ms]`, up to a number in the journal."""
     where = "WHERE at_ms > ? AND at_ms <= ? AND seq <= ? ORDER BY at_ms, seq"
-    return _verdicts(connection.execute(f"{_VERDICT} {where}", (from_ms, to_ms, up_to)))  # noqa: S608
+    return _verdicts(connection.execute(f"{_VERDICT} {where}", (from_ms, to_ms, up_to)))
 
 
 def _verdicts(rows: Iterable[tuple[int, int, str, int, str, str]]) -> list[GroupVerdict]:

@@ -46,7 +46,7 @@ class OtherLedger(EnvironmentFailed):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is in the ledger and not yet in the store: reading blocks, audit entries, and since when [ms] (None: not)."""
+    """What is in the ledger and not yet in the store: reading blocks, audit entries, since when [ms], None: none."""
 
     blocks: int
     acts: int

@@ -16,7 +16,7 @@ import numpy as np
 
 from coldchain.ledger import queries
 from coldchain.readings import ChannelKey
-from coldchain.timeseries.derive import evidence_of, place_basis, place_hours
+from coldchain.timeseries.derive import evidence_of, place_hours
 from coldchain.timeseries.embedded import by_kit
 from coldchain.timeseries.points import DAY_MS, Addition, Cursor, LoggerHour, Readings
 from coldchain.timeseries.projector import BEGINNING_MS, Projector
@@ -28,6 +28,7 @@ PAGE_DAYS = 32
 Tally = tuple[int, int]
 """How many, and a checksum over them."""
 
+FROM_THE_BEGINNING = Cursor()
 NOTHING: Tally = (0, 0)
 
 
@@ -56,7 +57,7 @@ def reconcile(
     store: Store,
     kept: Kept,
     *,
-    since: Cursor = Cursor(),
+    since: Cursor = FROM_THE_BEGINNING,
     mends: bool = True,
     on_channel: Callable[[str], None] = lambda _: None,
 ) -> Reconciliation:
@@ -76,8 +77,7 @@ def reconcile(
         remaining = 0
         for key, first_day, last_day in ranges:
             on_channel("/".join(key))
-            for day in range(first_day, last_day + 1, PAGE_DAYS):
-                days = day, min(day + PAGE_DAYS - 1, last_day)
+            for days in compared.pages(key, first_day, last_day):
                 differing = list(compared.channel(key, *days))
                 found += differing
                 if differing and mends:
@@ -107,8 +107,21 @@ class _Comparison:
         found = queries.channel_ranges(self._projector.ledger, self._since.block, self._cursor.block)
         return [(ChannelKey(*key), first_ms // DAY_MS, last_ms // DAY_MS) for *key, first_ms, last_ms in found]
 
+    def pages(self, key: ChannelKey, first_day: int, last_day: int) -> list[tuple[int, int]]:
+        """The UTC days between two as pages: up to PAGE_DAYS with readings each, and what lies between those."""
+        known = self._projector.view(self._cursor.block).known(key, first_day * DAY_MS - 1, (last_day + 1) * DAY_MS - 1)
+        pages: list[tuple[int, int]] = []
+        for day in np.unique(known.at_ms // DAY_MS).tolist():
+            if pages and day < pages[-1][0] + PAGE_DAYS:
+                pages[-1] = pages[-1][0], day
+                continue
+            if pages and day > pages[-1][1] + 1:
+                pages.append((pages[-1][1] + 1, day - 1))
+            pages.append((day, day))
+        return pages
+
     def channel(self, key: ChannelKey, first_day: int, last_day: int) -> Iterator[Difference]:
-        """Readings and hours of some UTC days. An hour belongs to the day in which it ends, midnight to the day before."""
+        """Readings and hours of some UTC days. The hour that ends at midnight belongs to the day before."""
         view, name = self._projector.view(self._cursor.block), "/".join(key)
         from_ms, to_ms = first_day * DAY_MS - 1, (last_day + 1) * DAY_MS - 1
         known = view.known(key, from_ms, to_ms)

@@ -1,4 +1,4 @@
-"""How long readings stay in the store: hours for ever, readings for the retention period, evidence until it is released.
+"""How long readings stay in the store: hours for ever, readings for the retention period, evidence until released.
 
 Only the store is ever thinned out. The ledger keeps everything, so what was dropped can be written again from it.
 """
