@@ -17,6 +17,7 @@ from coldchain.profiles import load_profiles
 from coldchain.readings import FAULT_MC, ReadingBatch
 from coldchain.registry import parse_registry
 from coldchain.settings import Settings
+from coldchain.timeseries.opening import Opened
 from service_values import START_MS, settings_in
 
 MINUTE_MS = 60_000
@@ -162,3 +163,9 @@ def settings_for(folder: Path, more: str = "") -> Settings:
     """Settings with a ledger in a folder; `more` is TOML of further sections."""
     folder.mkdir(exist_ok=True)
     return settings_in(folder, more=more)
+
+
+def project(found: Opened) -> None:
+    """Bring a store up to date."""
+    while found.projector.run_pass():
+        pass

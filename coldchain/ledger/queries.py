@@ -90,7 +90,7 @@ def _batch(row: Sequence[Any]) -> ReadingBatch:
         received_ms=received_ms,
         boot=boot,
         seq=seq,
-        faults={int(position): reason for position, reason in json.loads(faults).items()},
+        faults={int(n): reason for n, reason in json.loads(faults).items()} if faults != "{}" else {},
     )
 
 

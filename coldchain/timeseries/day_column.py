@@ -1,7 +1,7 @@
 """The readings of one channel and UTC day as bytes: a few per reading, and fast to read.
 
-Layout: sorted by instant, then temperature; differences of int32 milliseconds of the day and of milli-degC; the bytes of
-equal weight side by side, because all but the lowest are nearly constant; zlib on top.
+Layout: sorted by instant, then temperature; differences of int32 milliseconds of the day and of milli-degC; the bytes
+of equal weight side by side, because all but the lowest are nearly constant; zlib on top.
 """
 
 from __future__ import annotations

@@ -84,10 +84,12 @@ def downsampled(store: Store, key: ChannelKey, from_ms: int, to_ms: int, width_m
     if width_ms < 1:
         raise ValueError(f"a bucket is at least 1 ms wide, got {width_ms}")
     from_ms, to_ms = from_ms // width_ms * width_ms, -(-to_ms // width_ms) * width_ms
-    if width_ms % HOUR_MS == 0:
-        hours = store.logger_hours(key, from_ms, to_ms)
-    else:
-        hours = hourly(store.readings(key, from_ms, to_ms), width_ms)
+    if width_ms % HOUR_MS:
+        return tuple(
+            Bucket(end_ms - width_ms, end_ms, n, faults, low, high, None if total is None else total / n / 1000)
+            for end_ms, n, faults, low, high, total in hourly(store.readings(key, from_ms, to_ms), width_ms)
+        )
+    hours = store.logger_hours(key, from_ms, to_ms)
     by_end: dict[int, list[LoggerHour]] = {}
     for hour in hours:
         by_end.setdefault(-(-hour.at_ms // width_ms) * width_ms, []).append(hour)

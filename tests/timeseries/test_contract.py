@@ -31,6 +31,7 @@ from timeseries_values import (
     UNREGISTERED,
     fill,
     month,
+    project,
     settings_for,
 )
 
@@ -64,15 +65,11 @@ def both(tmp_path_factory: pytest.TempPathFactory, influxdb: InfluxDB) -> Iterat
     with Ledger.open(one.ledger.path) as ledger:
         ledger.backup(two.ledger.path)
     with ExitStack() as stack:
-        found = Both(*(stack.enter_context(opened(settings)) for settings in (one, two)), load_profiles(one.rules.dir))
+        embedded, influx = (stack.enter_context(opened(settings)) for settings in (one, two))
+        found = Both(embedded, influx, load_profiles(one.rules.dir))
         for each in (found.embedded, found.influx):
             project(each)
         yield found
-
-
-def project(found: Opened) -> None:
-    while found.projector.run_pass():
-        pass
 
 
 def columns(readings: Readings) -> tuple[list[int], list[int], dict[int, str], bool]:
@@ -195,9 +192,8 @@ def test_events_audit_entries_and_verdicts(
 def test_events_are_every_revision_in_the_ledger_with_all_fields_and_blinded_ones_without_limit_and_profile(
     both: Both,
 ) -> None:
-    with_revisions = []
-    for event in queries.events(both.embedded.ledger):
-        with_revisions += queries.event_history(both.embedded.ledger, event.id)
+    ledger = both.embedded.ledger
+    with_revisions = [each for e in queries.events(ledger) for each in queries.event_history(ledger, e.id)]
     found = both.influx.store.evidence(0, 2**43)
     blinded = ("event", "kit", "reason", "breached_at_ms", "detected_at_ms", "revision", "supported")
     told = {(*(getattr(e.hold, name) for name in blinded), e.limit, e.profile, e.profile_version) for e in found}
