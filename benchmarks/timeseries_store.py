@@ -1,8 +1,8 @@
 """Ten million readings through the time-series store: `python -m benchmarks.timeseries_store [URL]`.
 
 232 loggers, one reading a minute for 30 days, in hourly messages. Projects them from a ledger into the embedded store,
-or into the InfluxDB at URL, asks for 30 days of one logger, and compares everything with the ledger. Figures are of this
-machine and its present load.
+or into the InfluxDB at URL, asks for 30 days of one logger, and compares everything with the ledger. Figures are of
+this machine and its present load.
 """
 
 from __future__ import annotations
@@ -96,15 +96,16 @@ def main() -> None:
                 print(f"file         {file_of(settings).stat().st_size / count:.2f} bytes a reading with all hours")
             key, span = ChannelKey("lg-100", "1"), (START_MS, START_MS + DAYS * DAY_MS)
             assert len(found.store.readings(key, *span)) == DAYS * 1440
-            print(
-                f"30 days of one logger, every reading      {median_ms(lambda: found.store.readings(key, *span)):.1f} ms"
-            )
-            for name, width_ms in (("5 min", 5 * MINUTE_MS), ("1 h", HOUR_MS), ("1 day", DAY_MS)):
-                taken = median_ms(lambda: downsampled(found.store, key, *span, width_ms))  # noqa: B023 (called at once)
-                print(f"30 days of one logger, by {name:<15} {taken:.1f} ms")
-            print(
-                f"30 days of one place, by hour {median_ms(lambda: found.store.place_hours('place-100', *span)):14.1f} ms"
-            )
+            store = found.store
+            questions: dict[str, Callable[[], object]] = {
+                "logger, every reading": lambda: store.readings(key, *span),
+                "logger, by 5 min": lambda: downsampled(store, key, *span, 5 * MINUTE_MS),
+                "logger, by 1 h": lambda: downsampled(store, key, *span, HOUR_MS),
+                "logger, by 1 day": lambda: downsampled(store, key, *span, DAY_MS),
+                "place, by 1 h": lambda: store.place_hours("place-100", *span),
+            }
+            for question, ask in questions.items():
+                print(f"30 days of one {question:<24} {median_ms(ask):8.1f} ms")
             began = time.perf_counter()
             result = reconcile(found.projector, found.store, Kept())
             assert result.readings == count

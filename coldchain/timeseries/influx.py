@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from coldchain.errors import EnvironmentFailed
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.timeseries import line_protocol as lines
 from coldchain.timeseries.embedded import by_kit
@@ -104,6 +105,8 @@ class InfluxStore:
         self._server.write(self._bucket, blinded)
         self._server.write(self._unblinded, unblinded)
         self._server.write(self._bucket, [lines.cursor_line(addition.cursor)])
+        if self.cursor() != addition.cursor:  # VictoriaMetrics, say, takes points and answers every question with none
+            raise EnvironmentFailed(self._server.part, "does not give back what it took: it is no InfluxDB to query")
 
     def place_bases(self) -> dict[str, str]:
         self._prepare()

@@ -42,11 +42,12 @@ class InfluxQL:
             f"SELECT {', '.join(map(_name, columns))} FROM {_name(measurement)} "  # noqa: S608 (every part is quoted)
             f"WHERE {_where(from_ns, to_ns, tags, fields)}"
         )
-        return [
-            dict(zip(series["columns"], values, strict=True))
-            for series in self._ask(bucket, query)
-            for values in series["values"]
-        ]
+        rows = []
+        for series in self._ask(bucket, query):
+            if series.get("columns") != ["time", *columns]:
+                raise EnvironmentFailed(self._server.part, "does not answer InfluxQL")
+            rows += [dict(zip(series["columns"], values, strict=True)) for values in series.get("values", ())]
+        return rows
 
     def tag_sets(self, bucket: str, measurement: str, field: str, tags: Sequence[str]) -> list[tuple[str, ...]]:
         """Every combination of tags under which a measurement has a field."""
