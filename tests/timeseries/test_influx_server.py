@@ -314,7 +314,8 @@ def test_victoriametrics_takes_api_v2_write_through_the_same_transport(tmp_path:
             assert not server.has_old_write
             now_ms = time.time_ns() // 1_000_000
             lines = [
-                f"reading,logger=lg-1,channel=1,rev=0 mc={n}i {(now_ms - n * 1000) * 1_000_000}" for n in range(50)
+                f"reading,logger=lg-1,channel=1,rev=0 mc={n}i {(now_ms - (n + 60) * 1000) * 1_000_000}"
+                for n in range(50)
             ]
             server.write("bucket", lines)
             assert parked == []
