@@ -64,17 +64,16 @@ class EmbeddedStore:
             self._write_place_hours([(place, hours)])
             self._write("place_basis", [(place, basis)])
 
-    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int) -> None:
+    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int, *, is_verified: bool = True) -> None:
         with trouble_with_file(), transaction(self._connection):
-            for verified in (True, False):
-                kept = [self.readings(key, *ends, is_verified=verified) for ends in _rest(from_ms, to_ms)]
-                self._connection.execute(
-                    "DELETE FROM day WHERE logger = ? AND channel = ? AND verified = ? AND day BETWEEN ? AND ?",
-                    (*key, verified, _day(from_ms + 1), _day(to_ms)),
-                )
-                for readings in kept:
-                    for part in _by_day(readings):
-                        self._merge_day(part)
+            kept = [self.readings(key, *ends, is_verified=is_verified) for ends in _rest(from_ms, to_ms)]
+            self._connection.execute(
+                "DELETE FROM day WHERE logger = ? AND channel = ? AND verified = ? AND day BETWEEN ? AND ?",
+                (*key, is_verified, _day(from_ms + 1), _day(to_ms)),
+            )
+            for readings in kept:
+                for part in _by_day(readings):
+                    self._merge_day(part)
 
     def clear(self) -> None:
         with trouble_with_file(), transaction(self._connection):

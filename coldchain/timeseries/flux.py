@@ -97,6 +97,8 @@ def rows(text: str) -> Iterator[Row]:
             types, names = cells, []
         elif cells[0].startswith("#"):
             continue
+        elif not types:
+            raise ValueError(f"no annotated CSV: {cells[0][:80]!r}")
         elif not names:
             names = cells
         else:

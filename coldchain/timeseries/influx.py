@@ -118,9 +118,9 @@ class InfluxStore:
         self._server.write(self._bucket, lines.place_hour_lines(place, hours))
         self._server.write(self._bucket, [lines.basis_line(place, basis)])
 
-    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int) -> None:
-        for measurement in (lines.READING, lines.UNVERIFIED):
-            self._dialect.delete(self._bucket, measurement, lines.channel_tags(key), *_ns(from_ms, to_ms))
+    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int, *, is_verified: bool = True) -> None:
+        measurement = lines.READING if is_verified else lines.UNVERIFIED
+        self._dialect.delete(self._bucket, measurement, lines.channel_tags(key), *_ns(from_ms, to_ms))
 
     def clear(self) -> None:
         self._prepare()

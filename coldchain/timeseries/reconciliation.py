@@ -129,8 +129,10 @@ class _Comparison:
         for is_verified, what in ((True, "readings"), (False, "unverified readings")):
             said = _daily(known.readings(key, is_verified=is_verified))
             held = _daily(self._store.readings(key, from_ms, to_ms, is_verified=is_verified))
-            gone = {day_ms for day_ms in said.keys() - held.keys() if self._kept.may_be_gone(key, day_ms)}
-            yield from _unlike(what, name, {day_ms: said[day_ms] for day_ms in said.keys() - gone}, held)
+            for day_ms in said.keys() - held.keys():
+                if is_verified and self._kept.may_be_gone(key, day_ms):
+                    del said[day_ms]
+            yield from _unlike(what, name, said, held)
         hours = view.known(key, from_ms + 1, to_ms + 1).readings(key, is_verified=True)
         held_hours = self._store.logger_hours(key, from_ms + 1, to_ms + 1)
         yield from _unlike("hours", name, _hours_daily(hourly(hours)), _hours_daily(held_hours))
@@ -145,7 +147,7 @@ class _Comparison:
             for said in both:
                 held = self._store.readings(key, from_ms, to_ms, is_verified=said.is_verified)
                 if not _pairs(held) <= _pairs(said):
-                    self._store.forget_readings(key, from_ms, to_ms)
+                    self._store.forget_readings(key, from_ms, to_ms, is_verified=said.is_verified)
             hours = view.known(key, day_ms, day_ms + DAY_MS).readings(key, is_verified=True)
             self._store.append(Addition(self._cursor, both, {key: hourly(hours)}))
 

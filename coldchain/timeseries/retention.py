@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from coldchain.history import EARLIEST_PLAUSIBLE_MS
 from coldchain.ledger import queries
 from coldchain.readings import ChannelKey
 from coldchain.registry import Registry
@@ -62,11 +63,14 @@ def held_spans(registry: Registry, kits: Iterable[str]) -> dict[ChannelKey, list
 
 
 def prune(store: Store, ledger: sqlite3.Connection, keep: Kept) -> int:
-    """Drop the readings that may be gone; how many channel days that are past their retention were looked at."""
+    """Drop the readings that may be gone; how many days of single channels are past their retention.
+
+    Readings by a clock that was wrong stay: nobody knows how old they are.
+    """
     days = 0
     for logger, channel, first_ms, _ in queries.channel_ranges(ledger):
         key = ChannelKey(logger, channel)
-        for from_ms, to_ms in _gone(keep, key, first_ms):
+        for from_ms, to_ms in _gone(keep, key, max(first_ms, EARLIEST_PLAUSIBLE_MS)):
             store.forget_readings(key, from_ms - 1, to_ms - 1)
             days += (to_ms - from_ms) // DAY_MS
     return days

@@ -41,8 +41,8 @@ class Store(Protocol):
     def replace_place(self, place: str, hours: tuple[PlaceHour, ...], basis: str) -> None:
         """Make these the hours of a place, all of them."""
 
-    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int) -> None:
-        """Drop the readings of a channel in a range, verified or not. Its hours stay."""
+    def forget_readings(self, key: ChannelKey, from_ms: int, to_ms: int, *, is_verified: bool = True) -> None:
+        """Drop the readings of a channel in a range, or those whose clock was wrong. Its hours stay."""
 
     def clear(self) -> None:
         """Drop everything."""

@@ -46,14 +46,14 @@ AT_NS = (DAY + 6 * HOUR_MS) * 1_000_000
 HOUR_NS = (DAY + 7 * HOUR_MS) * 1_000_000
 
 CASES = [
-    pytest.param(True, sql(f"DELETE FROM day WHERE logger = 'lg-1' AND day = {DAY // DAY_MS}"), "readings", DAY),
+    pytest.param(True, sql("DELETE FROM day WHERE logger = 'lg-1' AND day = 20514"), "readings", DAY),
     pytest.param(True, sql("UPDATE logger_hour SET sum_mc = sum_mc + 1 WHERE logger = 'lg-1' AND n > 0"), "hours", DAY),
     pytest.param(True, sql("UPDATE place_hour SET max_mc = max_mc + 1"), "place hours", None),
     pytest.param(True, sql("DELETE FROM act WHERE seq = 1"), "audit entries", None),
     pytest.param(True, sql("UPDATE evidence SET limit_id = 'x' WHERE seq = 2"), "quarantine events", None),
     pytest.param(
         False,
-        influxql(f'DELETE FROM "reading" WHERE logger=\'lg-1\' AND time > {AT_NS} AND time <= {AT_NS + 10**13}'),
+        influxql("DELETE FROM \"reading\" WHERE logger='lg-1' AND time > 1772431200s AND time <= 1772441200s"),
         "readings",
         DAY,
     ),
