@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from coldchain.errors import EnvironmentFailed
 from coldchain.history import Series
@@ -19,18 +17,8 @@ from coldchain.registry import parse_registry
 from coldchain.settings import Metrics
 from ledger_values import NOW_MS, full_step
 from processes import free_port
+from scraping import scraped
 from service_values import MINUTE_MS, PAST_REGISTRY, REGISTRY, START_MS
-
-
-def scraped(port: int) -> dict[str, float]:
-    """Every sample by name and labels, from the text that Prometheus would get."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return {
-        sample.name + "".join(f",{key}={value}" for key, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def test_commits_outbox_quarantines_and_lag_are_served(tmp_path: Path) -> None:

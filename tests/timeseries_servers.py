@@ -35,9 +35,9 @@ enabled = false
 class _Server:
     """A process that can be killed and started again on the same port with the same data."""
 
-    def __init__(self, folder: Path, program: str) -> None:
+    def __init__(self, folder: Path, program: str, port: int | None = None) -> None:
         folder.mkdir(exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         found = shutil.which(program, path="/usr/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin")
@@ -67,8 +67,8 @@ class _Server:
 class InfluxDB(_Server):
     """Debian's InfluxDB 1.6."""
 
-    def __init__(self, folder: Path, *, auth: bool = False) -> None:
-        super().__init__(folder, "influxd")
+    def __init__(self, folder: Path, *, auth: bool = False, port: int | None = None) -> None:
+        super().__init__(folder, "influxd", port)
         conf = INFLUXD_CONF.format(folder=folder, port=self.port, backup=free_port(), auth=str(auth).lower())
         (folder / "influxdb.conf").write_text(conf, encoding="utf-8")
         self.start()
