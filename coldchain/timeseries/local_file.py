@@ -96,9 +96,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         if version > VERSION:
             raise EnvironmentFailed(PART, f"{path} was written by a newer release: delete it, it is rebuilt")
         if version < VERSION:
-            with projecting(path, waiting=True):
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         yield connection
 
 

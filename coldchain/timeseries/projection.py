@@ -23,7 +23,7 @@ from coldchain.timeseries.retention import kept, prune
 LOOK_EVERY_S = 1.0
 LONGEST_PAUSE_S = 60.0
 REST = 3.0
-"""How long it rests after a stretch of a backlog, in multiples of the time that took: ingest comes first."""
+"""How long it rests after a pass, in multiples of the time that took: ingest has the processor first."""
 
 _RECONCILED = ("reconciled_block", "reconciled_audit", "reconciled_verdict")
 """Under which names the local file remembers how far the last night came."""
@@ -93,7 +93,8 @@ class Projection:
         if self.lag.error:
             log.info("time-series projection goes on", behind=left.blocks)
         self.lag = replace(self.lag, blocks=left.blocks, oldest_ms=left.oldest_ms, parked=parked(found.local), error="")
-        return REST * (time.monotonic() - began) if has_more else LOOK_EVERY_S
+        rest_s = REST * (time.monotonic() - began)
+        return rest_s if has_more else max(rest_s, LOOK_EVERY_S)
 
     def _nightly(self, found: Opened) -> None:
         """Once a UTC day, after the hour of the settings: reconcile what came since, and let go what is too old."""

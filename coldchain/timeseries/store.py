@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 
+from coldchain.model import Monitoring
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.timeseries.points import (
     HOUR_MS,
@@ -73,6 +75,18 @@ class Store(Protocol):
 
     def kit_verdicts(self, from_ms: int, to_ms: int, kit: str | None = None) -> tuple[KitVerdict, ...]:
         """The outcomes of kits in a range, blinded."""
+
+
+def place_readings(
+    store: Store, monitoring: Iterable[Monitoring], from_ms: int, to_ms: int
+) -> tuple[tuple[Monitoring, Readings], ...]:
+    """The readings of a place: of each of its loggers what it reported while it watched, in the given order."""
+    found = []
+    for entry in monitoring:
+        first_ms, last_ms = max(from_ms, entry.from_ms), min(to_ms, to_ms if entry.to_ms is None else entry.to_ms)
+        if first_ms < last_ms:
+            found.append((entry, store.readings(ChannelKey(entry.logger, entry.channel), first_ms, last_ms)))
+    return tuple(found)
 
 
 def downsampled(store: Store, key: ChannelKey, from_ms: int, to_ms: int, width_ms: int) -> tuple[Bucket, ...]:

@@ -18,7 +18,7 @@ from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.registry import parse_registry
 from coldchain.timeseries.opening import Opened, opened
 from coldchain.timeseries.points import HOUR_MS, Readings, total
-from coldchain.timeseries.store import Store, downsampled
+from coldchain.timeseries.store import Store, downsampled, place_readings
 from service_values import START_MS
 from timeseries_servers import InfluxDB
 from timeseries_values import (
@@ -135,6 +135,18 @@ def test_downsampled(both: Both, span: tuple[int, int], width_ms: int) -> None:
                 expected = int(mc.min()), int(mc.max()), int(mc.sum()) / len(mc) / 1000
                 assert (bucket.min_mc, bucket.max_mc, bucket.mean_c) == expected
         assert sum(bucket.n + bucket.faults for bucket in answer) == len(readings)
+
+
+def test_readings_of_a_place_are_those_of_its_loggers_while_they_watched_it(both: Both) -> None:
+    one, two = both.stores
+    monitoring = both.embedded.projector.registry.monitoring_of["basel-cold-2"]
+    for span in RANGES:
+        answers = [[(m, *columns(r)) for m, r in place_readings(store, monitoring, *span)] for store in (one, two)]
+        assert answers[0] == answers[1]
+    found = {entry.logger: readings for entry, readings in place_readings(two, monitoring, *RANGES[0])}
+    assert found["lg-2"].at_ms[0] > 1_772_668_800_000  # it watches from March 5 on
+    assert found["lg-1"].at_ms[0] < 1_772_668_800_000
+    assert [each for each, _ in place_readings(two, monitoring, START_MS, START_MS + DAY_MS)] == [monitoring[0]]
 
 
 @pytest.mark.parametrize("place", ["basel-cold-2", SHIPPER, "no-such-place"])
