@@ -41,6 +41,7 @@ logging_interval = "10min"
 id = "lg-2"
 logging_interval = "5min"
 calibrated_until = 2026-03-20T00:00:00Z
+registered_at = 2026-03-06T12:34:00Z
 [[logger]]
 id = {json.dumps(ODD)}
 logging_interval = "30min"

@@ -99,7 +99,7 @@ def place_hours(view: LedgerView, registry: Registry, place: str, from_ms: int, 
     for entry in monitoring:
         key, logger = ChannelKey(entry.logger, entry.channel), registry.loggers[entry.logger]
         reach_ms = max(logger.gap_after_ms, logger.logging_interval_ms)
-        series = view.known(key, from_ms - reach_ms, to_ms + reach_ms).series()
+        series = view.known(key, from_ms - reach_ms, to_ms + reach_ms).series(logger)
         channels[key] = history.channel_record(key, series, logger)
     whole = history.clip(history.place_record(monitoring, channels).history, from_ms, to_ms)
     if whole is None:

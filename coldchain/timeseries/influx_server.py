@@ -121,6 +121,8 @@ class Server:
 
     def _post(self, bucket: str, lines: list[str]) -> None:
         path, query = "/api/v2/write", {"org": self._org, "bucket": bucket, "precision": "ns"}
+        if self.generation[0] == 1:  # 1.8 takes a database and its retention policy for a bucket
+            query["bucket"] = f"{bucket}/autogen"
         if self.has_old_write:
             path, query = "/write", {"db": bucket, "precision": "ns"}
         answer = self.call("POST", path, query, "\n".join(lines).encode(), "text/plain; charset=utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from coldchain.errors import EnvironmentFailed
-from coldchain.timeseries.influx_server import Server
+from coldchain.timeseries.influx_server import Refused, Server
 from coldchain.timeseries.line_protocol import tag_value
 
 Row = dict[str, Any]
@@ -24,7 +24,11 @@ class InfluxQL:
         """Make the databases that are not there; 3.x makes them when they are first written."""
         if self._server.generation[0] == 1:
             for bucket in buckets:
-                self._ask("", f"CREATE DATABASE {_name(bucket)}", method="POST")
+                try:
+                    self._ask("", f"CREATE DATABASE {_name(bucket)}", method="POST")
+                except Refused as refused:
+                    if refused.status != 403:  # who may not make one may still write; if it is not there, that says so
+                        raise
 
     def select(
         self,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from coldchain import history
 from coldchain.history import EMPTY, Series
 from coldchain.ledger import queries
+from coldchain.model import Logger
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, MilliCelsius, Milliseconds
 from coldchain.readings import ReadingBatch as Batch
 from coldchain.timeseries.points import DAY_MS, Readings
@@ -36,9 +37,9 @@ class Known:
     is_verified: NDArray[np.bool_]
     faults: dict[int, str]
 
-    def series(self) -> Series:
-        """The verified ones as a sorted series, as they are judged."""
-        kept = self.is_verified
+    def series(self, logger: Logger) -> Series:
+        """The verified ones as a sorted series, as they are judged: none from before the logger was registered."""
+        kept = self.is_verified & (self.at_ms >= (logger.registered_at_ms or 0))
         return history.merge(EMPTY, self.at_ms[kept], self.temperature_mc[kept])[0]
 
     def readings(self, key: ChannelKey, *, is_verified: bool, after_block: int = 0) -> Readings:

@@ -7,7 +7,7 @@ written already are written once more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from coldchain.timeseries.derive import (
     place_hours,
 )
 from coldchain.timeseries.ledger_view import LedgerView
-from coldchain.timeseries.points import Act, Addition, Cursor, GroupVerdict
+from coldchain.timeseries.points import Act, Addition, Cursor, GroupVerdict, PlaceHour
 from coldchain.timeseries.store import Store
 from coldchain.timeseries.verdicts import note_verdicts
 
@@ -77,29 +77,41 @@ class Projector:
             self.ledger.rollback()
 
     def run_pass(self) -> bool:
-        """Project the next stretch; whether there may be more. Raises EnvironmentFailed, and then nothing moved on."""
+        """Project the next stretch; whether there may be more. Raises EnvironmentFailed, and then nothing moved on.
+
+        The store is asked and written while no view of the ledger is held: a slow server must not keep the ledger from
+        folding its write-ahead log back.
+        """
+        cursor = self._store.cursor()
         with self.one_view():
-            cursor = self._store.cursor()
             self.check_ledger(cursor)
+        seen = self._versions
+        bases = None if seen == self._placed else self._store.place_bases()
+        with self.one_view():
             note_verdicts(self._local, self.ledger, self.registry)
             blocks = queries.blocks_after(self.ledger, cursor.block, READINGS_PER_PASS)
             acts = self.acts(cursor.audit, cursor.audit + ACTS_PER_PASS)
             verdicts = self.verdicts(cursor.verdict, cursor.verdict + VERDICTS_PER_PASS)
-            up_to_block = blocks[-1][0] if blocks else cursor.block
-            view = self.view(up_to_block)
-            self._renew_places(view)
-            if blocks or acts or verdicts:
-                moved = Cursor(
-                    up_to_block,
-                    acts[-1].seq if acts else cursor.audit,
-                    verdicts[-1].seq if verdicts else cursor.verdict,
-                    queries.chain_hash_of_block(self.ledger, up_to_block),
-                )
-                self._store.append(self._addition(view, cursor, moved, blocks, acts, verdicts))
-                cursor = moved
-            self.backlog = self._left(cursor)
-            is_full = len(acts) == ACTS_PER_PASS or len(verdicts) == VERDICTS_PER_PASS
-            return self.backlog.blocks > 0 or is_full
+            moved = Cursor(
+                blocks[-1][0] if blocks else cursor.block,
+                acts[-1].seq if acts else cursor.audit,
+                verdicts[-1].seq if verdicts else cursor.verdict,
+                queries.chain_hash_of_block(self.ledger, blocks[-1][0] if blocks else cursor.block),
+            )
+            view = self.view(moved.block)
+            if self._versions != seen:  # the registry has changed just now: the next pass sees to the places
+                bases = None
+            places = [] if bases is None else self._changed_places(view, bases)
+            addition = self._addition(view, cursor, moved, blocks, acts, verdicts)
+            left = self._left(moved)
+        for place, hours, basis in places:
+            self._store.replace_place(place, hours, basis)
+        if bases is not None:
+            self._placed = seen
+        if moved != cursor:
+            self._store.append(addition)
+        self.backlog = left
+        return left.blocks > 0 or len(acts) == ACTS_PER_PASS or len(verdicts) == VERDICTS_PER_PASS
 
     def _addition(
         self,
@@ -142,18 +154,21 @@ class Projector:
 
     def renew_place(self, view: LedgerView, place: str) -> None:
         """Compute all hours of a place again."""
-        hours = tuple(place_hours(view, self.registry, place, BEGINNING_MS, END_MS))
-        self._store.replace_place(place, hours, place_basis(self.registry, place))
+        self._store.replace_place(place, *self._whole_place(view, place))
 
-    def _renew_places(self, view: LedgerView) -> None:
-        """Compute again the places whose monitoring, or what their loggers are worth, has changed."""
-        if self._versions == self._placed:
-            return
-        bases = self._store.place_bases()
-        for place in sorted(self.registry.places.keys() | bases.keys()):
-            if bases.get(place) != place_basis(self.registry, place):
-                self.renew_place(view, place)
-        self._placed = self._versions
+    def _whole_place(self, view: LedgerView, place: str) -> tuple[tuple[PlaceHour, ...], str]:
+        hours = place_hours(view, self.registry, place, BEGINNING_MS, END_MS)
+        return tuple(hours), place_basis(self.registry, place)
+
+    def _changed_places(
+        self, view: LedgerView, bases: Mapping[str, str]
+    ) -> list[tuple[str, tuple[PlaceHour, ...], str]]:
+        """The places whose monitoring, or what their loggers are worth, has changed, with all of their hours."""
+        return [
+            (place, *self._whole_place(view, place))
+            for place in sorted(self.registry.places.keys() | bases.keys())
+            if bases.get(place) != place_basis(self.registry, place)
+        ]
 
     def _left(self, cursor: Cursor) -> Backlog:
         ends = queries.ends(self.ledger)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coldchain.model import Monitoring
 from coldchain.readings import FAULT_MC, ChannelKey
@@ -23,6 +24,9 @@ from coldchain.timeseries.points import (
     PlaceHour,
     Readings,
 )
+
+NO_MC = 2**40
+"""Beyond every temperature."""
 
 
 class Store(Protocol):
@@ -99,9 +103,12 @@ def downsampled(store: Store, key: ChannelKey, from_ms: int, to_ms: int, width_m
         raise ValueError(f"a bucket is at least 1 ms wide, got {width_ms}")
     from_ms, to_ms = from_ms // width_ms * width_ms, -(-to_ms // width_ms) * width_ms
     if width_ms % HOUR_MS:
+        ends, n, faults, low, high, sums = summed(store.readings(key, from_ms, to_ms), width_ms)
+        means = np.divide(sums, n, where=n > 0, out=np.zeros(len(n))) / 1000
+        columns = (column.tolist() for column in (ends - width_ms, ends, n, faults, low, high, means))
         return tuple(
-            Bucket(end_ms - width_ms, end_ms, n, faults, low, high, None if total is None else total / n / 1000)
-            for end_ms, n, faults, low, high, total in hourly(store.readings(key, from_ms, to_ms), width_ms)
+            Bucket._make(row) if row[2] else Bucket(row[0], row[1], 0, row[3], None, None, None)
+            for row in zip(*columns, strict=True)
         )
     hours = store.logger_hours(key, from_ms, to_ms)
     by_end: dict[int, list[LoggerHour]] = {}
@@ -125,22 +132,32 @@ def _bucket(start_ms: int, end_ms: int, parts: list[LoggerHour]) -> Bucket:
     )
 
 
-def hourly(readings: Readings, width_ms: int = HOUR_MS) -> tuple[LoggerHour, ...]:
-    """Count, faults, extremes and sum of readings that are sorted by instant, by hour or any other width."""
+def hourly(readings: Readings) -> tuple[LoggerHour, ...]:
+    """Count, faults, extremes and sum of readings that are sorted by instant, hour by hour."""
+    columns = (column.tolist() for column in summed(readings, HOUR_MS))
+    return tuple(
+        LoggerHour._make(row) if row[1] else LoggerHour(row[0], 0, row[2], None, None, None)
+        for row in zip(*columns, strict=True)
+    )
+
+
+def summed(readings: Readings, width_ms: int) -> tuple[NDArray[np.int64], ...]:
+    """Columns over stretches of `width_ms` that hold anything: end, readings, faults, minimum, maximum, sum.
+
+    Extremes of a stretch without readings mean nothing. The readings are sorted by instant.
+    """
     if not len(readings):
-        return ()
+        return (np.empty(0, np.int64),) * 6
     ends = -(-readings.at_ms // width_ms) * width_ms
     starts = np.flatnonzero(np.r_[True, ends[1:] != ends[:-1]])
     mc = readings.temperature_mc.astype(np.int64)
     valid = mc != FAULT_MC
-    far = np.int64(2**40)
     n = np.add.reduceat(valid.astype(np.int64), starts)
-    size = np.diff(np.r_[starts, len(ends)])
-    lowest = np.minimum.reduceat(np.where(valid, mc, far), starts)
-    highest = np.maximum.reduceat(np.where(valid, mc, -far), starts)
-    sums = np.add.reduceat(np.where(valid, mc, 0), starts)
-    columns = (column.tolist() for column in (ends[starts], n, size - n, lowest, highest, sums))
-    return tuple(
-        LoggerHour(at, count, faults, low, high, total) if count else LoggerHour(at, 0, faults, None, None, None)
-        for at, count, faults, low, high, total in zip(*columns, strict=True)
+    return (
+        ends[starts],
+        n,
+        np.diff(np.r_[starts, len(ends)]) - n,
+        np.minimum.reduceat(np.where(valid, mc, NO_MC), starts),
+        np.maximum.reduceat(np.where(valid, mc, -NO_MC), starts),
+        np.add.reduceat(np.where(valid, mc, 0), starts),
     )
