@@ -118,7 +118,7 @@ class Timeseries(_Section):
 
     url: str = ""
     org: str = ""
-    bucket: str = Field(default="coldchain", min_length=1)
+    bucket: str = "coldchain"
     token_file: OptionalFile = None
     timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
     raw_days: Annotated[int, Field(ge=0, le=36_525)] = 1_827
@@ -128,6 +128,8 @@ class Timeseries(_Section):
     def _usable(self) -> Self:
         if self.url and not _SERVER.fullmatch(self.url):
             raise ValueError("url must be http:// or https:// with a host, such as http://127.0.0.1:8086, or empty")
+        if self.url and not self.bucket:
+            raise ValueError("a server needs a bucket; leave it out for coldchain")
         return self
 
 

@@ -199,6 +199,14 @@ def test_influxdb_drops_a_malformed_line_and_a_field_of_another_type_and_takes_t
     assert "field type conflict" in errors[poison[1]]
 
 
+def test_influxdb_gives_all_of_an_answer_of_many_rows(influxdb: InfluxDB) -> None:
+    lines = [f"reading,logger=lg-1 mc={n}i {n}" for n in range(25_000)]
+    with client(influxdb.url) as (server, _):
+        InfluxQL(server).prepare(["many"])
+        server.write("many", lines)
+    assert held(influxdb.url, "many") == [(n, n) for n in range(25_000)]
+
+
 def test_influxdb_with_a_retention_of_its_own_is_refused_before_anything_is_lost(influxdb: InfluxDB) -> None:
     with client(influxdb.url, "") as (server, parked):
         InfluxQL(server)._ask("", 'CREATE DATABASE "short" WITH DURATION 1d', method="POST")
