@@ -160,8 +160,9 @@ def test_the_cursor_stays_where_it_was_when_one_part_of_a_stretch_fails(
         assert reconcile(found.projector, found.store, Kept(), mends=False).differences == ()
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
 def test_a_restored_ledger_is_noticed_and_not_mixed_with_what_was_projected_before(
-    embedded: Settings, tmp_path: Path
+    embedded: Settings, tmp_path: Path, goes_on: bool
 ) -> None:
     arrivals = month(seed=8, days=2)
     fill(embedded, arrivals[:10])
@@ -171,6 +172,8 @@ def test_a_restored_ledger_is_noticed_and_not_mixed_with_what_was_projected_befo
     with opened(embedded) as found:
         project(found)
     restore(embedded.ledger.path, tmp_path / "backup.db", "ann", START_MS)
+    if goes_on:  # past where it was before
+        fill(embedded, month(seed=80, days=5))
     with opened(embedded) as found:
         with pytest.raises(OtherLedger, match="rebuild"):
             found.projector.run_pass()
