@@ -117,7 +117,7 @@ def _days(chance: random.Random, logger: str, every_ms: int, days: int) -> Itera
             continue  # a gap
         at = np.arange(start_ms + every_ms, start_ms + 6 * HOUR_MS + 1, every_ms, dtype=np.int64)
         if logger in ("lg-2", ODD):
-            at += 137_500  # so that what a reading stands for reaches over the full hour
+            at -= 137_500  # so that the first reading of a message stands for time of the hour before
         mc = np.array([chance.choice((4900, 5000, 5100, 7950)) for _ in at], np.int32)
         faults = {}
         if chance.random() < 0.1:
