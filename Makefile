@@ -64,7 +64,7 @@ python:
 	    { echo "coldchain needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 
 system-for-tests: python
-	@$(SYSTEM) required $(PYTHON) print broker
+	@$(SYSTEM) required $(PYTHON) print broker timeseries
 
 system-for-demo: python
 	@$(SYSTEM) wanted $(PYTHON) print broker

@@ -20,10 +20,12 @@ rules_app = typer.Typer(no_args_is_help=True, help="Stability profiles: the revi
 registry_app = typer.Typer(no_args_is_help=True, help="Loggers, places, monitoring, kits and custody.")
 export_app = typer.Typer(no_args_is_help=True, help="What other systems read.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain of the ledger.")
+timeseries_app = typer.Typer(no_args_is_help=True, help="The time-series store, a projection of the ledger.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(registry_app, name="registry")
 app.add_typer(audit_app, name="audit")
 app.add_typer(export_app, name="export")
+app.add_typer(timeseries_app, name="timeseries")
 
 SettingsFile = Annotated[Path, typer.Option("--settings", help="Settings file (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
@@ -250,6 +252,43 @@ def audit_verify(settings: SettingsFile, as_json: AsJson = False) -> None:
 
     if not operate.audit_verify(settings, as_json=as_json):
         raise typer.Exit(1)
+
+
+@timeseries_app.command("status")
+def timeseries_status(settings: SettingsFile, as_json: AsJson = False) -> None:
+    """Show which store it is and how far the ledger is in it."""
+    from coldchain.commands import timeseries as command
+
+    command.status(settings, as_json=as_json)
+
+
+@timeseries_app.command("reconcile")
+def timeseries_reconcile(
+    settings: SettingsFile,
+    check: Annotated[bool, typer.Option("--check", help="Compare only, mend nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the store with the ledger and mend it; exit code 1 if it differs (--check) or still does."""
+    from coldchain.commands import timeseries as command
+
+    if not command.reconcile(settings, check=check, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@timeseries_app.command("rebuild")
+def timeseries_rebuild(settings: SettingsFile) -> None:
+    """Drop the store and project the whole ledger again."""
+    from coldchain.commands import timeseries as command
+
+    command.rebuild(settings)
+
+
+@timeseries_app.command("prune")
+def timeseries_prune(settings: SettingsFile) -> None:
+    """Drop readings past their retention, but no evidence and no hourly values."""
+    from coldchain.commands import timeseries as command
+
+    command.prune(settings)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import astuple, replace
 from queue import SimpleQueue
 
 import structlog
@@ -28,8 +28,10 @@ from coldchain.keeper import Kept
 from coldchain.ledger.entries import Message, unstorable
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
+from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
 from coldchain.settings import Settings
+from coldchain.timeseries.projection import Projection
 from gateways.decoders import Decoder, decoder
 
 TURN_S = 0.2
@@ -37,6 +39,7 @@ POLL_S = 1.0
 REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
 DAY_MS = 86_400_000
+PROJECTION_FINISHES_WITHIN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -63,13 +66,21 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         email = open_email(settings.smtp, clock) if settings.smtp.host else None
         broker = Broker(settings.mqtt, clock)
         outbox = Outbox(ledger, broker, email, clock)
-        service = Service(settings, ledger, broker, outbox, watchdog, clock)
+        metrics = ServiceMetrics()
+        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics)
         stack.callback(service.record)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
         broker.connect()
         stack.callback(broker.close)
+        projection = Projection(settings, clock)
+        projection.start()
+        stack.callback(projection.stop, PROJECTION_FINISHES_WITHIN_S)
+        if settings.metrics.port:
+            metrics.registry.register(LedgerCollector(settings.ledger.path))
+            metrics.registry.register(LagCollector(lambda: astuple(projection.lag), clock))
+            stack.callback(serve(settings.metrics, metrics.registry))
         scheduler, ticks = start_ticks(settings.service.silence_every_s)
         stack.callback(scheduler.shutdown, wait=False)
         log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
@@ -98,9 +109,10 @@ class Service:
         outbox: Outbox,
         watchdog: Watchdog,
         clock: Callable[[], int],
+        metrics: ServiceMetrics | None = None,
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
-        self._watchdog, self._clock = watchdog, clock
+        self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
         self._reader = decoder(settings.gateways.mappings)
         self._kept: Kept | None = None
         self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
@@ -158,6 +170,8 @@ class Service:
             self._silence_due = now + 3 * every_s
             self._commit((), pipeline.silence)
             self._guarded(self._tidy)
+            state = self._loaded.state
+            self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
@@ -203,7 +217,7 @@ class Service:
 
         def once() -> None:
             while True:
-                now_ms, kept = self._clock(), self._loaded
+                now_ms, kept, began = self._clock(), self._loaded, time.monotonic()
                 change = find(kept.state, now_ms)
                 try:
                     position = self._save(messages, change, now_ms, kept.state, kept.version)
@@ -212,6 +226,7 @@ class Service:
                     continue
                 pipeline.adopt(kept.state, change)
                 self._kept = replace(kept, position=position or kept.position)
+                self._metrics.committed(messages, change.fresh, time.monotonic() - began)
                 return
 
         return self._guarded(once)
@@ -250,10 +265,12 @@ class Service:
         except EnvironmentFailed as failed:
             log.critical("ledger failed: nothing is acknowledged until it works again", error=str(failed))
             self._is_failing, self._retry_at = True, time.monotonic() + POLL_S
+            self._metrics.failing(True)
             return False
         if self._is_failing:
             log.info("ledger works again")
         self._is_failing = False
+        self._metrics.failing(False)
         return True
 
 

@@ -22,6 +22,7 @@ ENVIRONMENT_PREFIX = "COLDCHAIN"
 
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
+_SERVER = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _ROLE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -117,12 +118,34 @@ class Gateways(_Section):
 
 
 class Timeseries(_Section):
-    """Where the projection is kept; an empty `url` means the embedded default."""
+    """Where the projection is kept: an empty `url` means the embedded file beside the ledger, else an InfluxDB server.
+
+    `raw_days`: how long readings stay in it, 0 for ever; hours stay for ever and so does evidence. `nightly_hour_utc`:
+    when it is reconciled with the ledger. `timeout_s`: of one request.
+    """
 
     url: str = ""
     org: str = ""
-    bucket: str = ""
+    bucket: str = "coldchain"
     token_file: OptionalFile = None
+    timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
+    raw_days: Annotated[int, Field(ge=0, le=36_525)] = 1_827
+    nightly_hour_utc: Annotated[int, Field(ge=0, le=23)] = 2
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.url and not _SERVER.fullmatch(self.url):
+            raise ValueError("url must be http:// or https:// with a host, such as http://127.0.0.1:8086, or empty")
+        if self.url and not self.bucket:
+            raise ValueError("a server needs a bucket; leave it out for coldchain")
+        return self
+
+
+class Metrics(_Section):
+    """Where `/metrics` is served to Prometheus; `port` 0 switches it off."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
 class Alerts(_Section):
@@ -191,6 +214,7 @@ class Settings(_Section):
     rules: Rules = Rules()
     gateways: Gateways = Gateways()
     timeseries: Timeseries = Timeseries()
+    metrics: Metrics = Metrics()
     alerts: Alerts = Alerts()
     smtp: Smtp = Smtp()
     service: Service = Service()

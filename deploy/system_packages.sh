@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, and says in one line which one it could not install.
 #
-#   system_packages.sh required|wanted PYTHON GROUP...      GROUP: venv | print | broker
+#   system_packages.sh required|wanted PYTHON GROUP...      GROUP: venv | print | broker | timeseries
 #
 # required: exit 1 when something is still missing at the end; wanted: say so and exit 0.
 set -eu
@@ -19,7 +19,8 @@ present() {
     libpangoft2-1.0-0) loads libpangoft2-1.0.so.0 ;;
     libharfbuzz-subset0) loads libharfbuzz-subset.so.0 ;;
     fonts-dejavu-core) [ -n "$(fc-list 2>/dev/null)" ] ;;
-    mosquitto) command -v mosquitto >/dev/null ;;
+    mosquitto | victoria-metrics) command -v "$1" >/dev/null ;;
+    influxdb) command -v influxd >/dev/null ;;
     *) return 1 ;;
     esac
 }
@@ -30,6 +31,7 @@ for group; do
     venv) packages="$packages python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" ;;
     print) packages="$packages libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core" ;;
     broker) packages="$packages mosquitto" ;;
+    timeseries) packages="$packages influxdb victoria-metrics" ;;
     *) echo "system_packages.sh: no such group: $group" >&2 && exit 2 ;;
     esac
 done

@@ -152,6 +152,21 @@ def test_a_mail_server_without_a_sender_is_refused_at_its_section(written: Writt
     assert (error.line, error.key) == (3, "smtp")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8086", "ftp://host", "http://", "http://ann:pass@host", "http://host?q=1"])
+def test_a_time_series_server_is_named_by_a_plain_address_without_secrets(written: Written, url: str) -> None:
+    error = refusal(written(f'[timeseries]\nurl = "{url}"\n'))
+    assert (error.line, error.key) == (1, "timeseries")
+    assert "http://127.0.0.1:8086" in error.problem
+
+
+def test_one_setting_switches_the_time_series_store(written: Written) -> None:
+    assert load_settings(written(""), {}).timeseries.url == ""
+    said = load_settings(written('[timeseries]\nurl = "http://127.0.0.1:8086"\n'), {}).timeseries
+    assert (said.bucket, said.raw_days, said.token_file) == ("coldchain", 1827, None)
+    assert "bucket" in refusal(written('[timeseries]\nurl = "http://h"\nbucket = ""\n')).problem
+    assert load_settings(written('[timeseries]\nbucket = ""\n'), {}).timeseries.url == ""
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().__setattr__("mqtt", None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,7 @@ def _batch(row: tuple[Any, ...]) -> ReadingBatch:
         received_ms=received_ms,
         boot=boot,
         seq=seq,
-        faults={int(position): reason for position, reason in json.loads(faults).items()},
+        faults={int(n): reason for n, reason in json.loads(faults).items()} if faults != "{}" else {},
     )
 
 
@@ -213,3 +213,131 @@ def status(connection: sqlite3.Connection) -> Status:
         last_delivery_error=error[0] if error else "",
         registry_files=row("SELECT count(DISTINCT name) FROM registry_file")[0],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The newest reading block and the newest audit entry; 0 for none."""
+
+    block: int
+    audit: int
+
+
+def ends(connection: sqlite3.Connection) -> Ends:
+    """How far the ledger reaches: what a reader by cursor has still to read."""
+    row = connection.execute(
+        "SELECT (SELECT coalesce(max(id), 0) FROM reading_block), (SELECT coalesce(max(seq), 0) FROM audit)"
+    ).fetchone()
+    return Ends(*row)
+
+
+_BLOCK = "SELECT id, logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
+
+
+def blocks_after(connection: sqlite3.Connection, block: int, most_readings: int) -> list[tuple[int, ReadingBatch]]:
+    """The readings that became known after a block, with the ids of theirs: at least one block, if there is any."""
+    found: list[tuple[int, ReadingBatch]] = []
+    for identity, *row in connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (block,)):
+        found.append((identity, _batch(row)))
+        most_readings -= len(found[-1][1])
+        if most_readings <= 0:
+            break
+    return found
+
+
+def blocks_between(
+    connection: sqlite3.Connection,
+    logger: str,
+    channel: str,
+    from_ms: int,
+    to_ms: int,
+    *,
+    up_to_block: int,
+    longest_ms: int,
+    longer: Collection[int] = (),
+) -> list[tuple[int, ReadingBatch]]:
+    """The blocks of a channel that may have readings in `(from_ms, to_ms]`, in the order in which they became known.
+
+    Found by the index on their first reading: of blocks up to `longest_ms` long all, of longer ones those whose ids are
+    given as `longer`.
+    """
+    found = [
+        (row[0], _batch(row[1:]))
+        for row in connection.execute(
+            f"{_BLOCK} WHERE logger = ? AND channel = ? AND first_ms > ? AND first_ms <= ? AND last_ms > ? "
+            "AND id <= ? ORDER BY id",
+            (logger, channel, from_ms - longest_ms, to_ms, from_ms, up_to_block),
+        )
+    ]
+    missing = set(longer) - {identity for identity, _ in found}
+    for identity in missing:
+        row = connection.execute(f"{_BLOCK} WHERE id = ?", (identity,)).fetchone()
+        found.append((row[0], _batch(row[1:])))
+    return sorted(found, key=lambda pair: pair[0]) if missing else found
+
+
+def longer_blocks(
+    connection: sqlite3.Connection, after_block: int, up_to_block: int, longer_than_ms: int
+) -> list[tuple[int, str, str, int, int]]:
+    """(id, logger, channel, first_ms, last_ms) of the blocks that span more than `longer_than_ms`."""
+    return connection.execute(
+        "SELECT id, logger, channel, first_ms, last_ms FROM reading_block WHERE id > ? AND id <= ? "
+        "AND last_ms - first_ms > ? ORDER BY id",
+        (after_block, up_to_block, longer_than_ms),
+    ).fetchall()
+
+
+def channel_ranges(
+    connection: sqlite3.Connection, after_block: int = 0, up_to_block: int = 2**62
+) -> list[tuple[str, str, int, int]]:
+    """(logger, channel, first_ms, last_ms) of the readings of each channel between two blocks, in order."""
+    return connection.execute(
+        "SELECT logger, channel, min(first_ms), max(last_ms) FROM reading_block WHERE id > ? AND id <= ? "
+        "GROUP BY logger, channel ORDER BY logger, channel",
+        (after_block, up_to_block),
+    ).fetchall()
+
+
+def chain_hash_of_block(connection: sqlite3.Connection, block: int) -> str:
+    """The chain hash of the message that holds a block; empty if there is no such block."""
+    row = connection.execute(
+        "SELECT chain_hash FROM message WHERE id = (SELECT message_id FROM reading_block WHERE id = ?)", (block,)
+    ).fetchone()
+    return row[0] if row else ""
+
+
+def audit_between(connection: sqlite3.Connection, after: int, up_to: int) -> list[tuple[Any, ...]]:
+    """(seq, at_ms, who, role, action, subject, old, new, reason) of the audit entries after one, up to another."""
+    return connection.execute(
+        "SELECT seq, at_ms, who, role, action, subject, old, new, reason FROM audit "
+        "WHERE seq > ? AND seq <= ? ORDER BY seq",
+        (after, up_to),
+    ).fetchall()
+
+
+def assessments_since(connection: sqlite3.Connection, updated_ms: int) -> dict[str, tuple[int, dict[str, Any]]]:
+    """The assessments written at or after an instant: (when, plain values) by group id, in order."""
+    rows = connection.execute(
+        "SELECT group_id, updated_ms, body FROM assessment WHERE updated_ms >= ? ORDER BY group_id", (updated_ms,)
+    )
+    return {group: (at_ms, json.loads(body)) for group, at_ms, body in rows}
+
+
+def open_quarantines(connection: sqlite3.Connection) -> int:
+    """How many kits are on hold: software never lets one go, so every kit that has an event."""
+    return int(connection.execute("SELECT count(DISTINCT kit) FROM event").fetchone()[0])
+
+
+def undelivered(connection: sqlite3.Connection) -> int:
+    """How many alerts wait in the outbox."""
+    return int(connection.execute("SELECT count(*) FROM outbox WHERE sent_ms IS NULL").fetchone()[0])
+
+
+def received_after(connection: sqlite3.Connection, block: int) -> int | None:
+    """When the first message with readings after a block was received [ms]; None if there is none."""
+    row = connection.execute(
+        "SELECT received_ms FROM message WHERE id = "
+        "(SELECT message_id FROM reading_block WHERE id > ? ORDER BY id LIMIT 1)",
+        (block,),
+    ).fetchone()
+    return row[0] if row else None

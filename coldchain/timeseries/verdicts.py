@@ -1,0 +1,70 @@
+"""When the outcome of a kit group changed: noted from the ledger's assessments, which keep only the latest.
+
+An outcome is the verdict, the limits breached and the early warnings that hold; the figures beside it may move with
+every reading and make no new entry.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from coldchain.ledger import queries
+from coldchain.registry import Registry
+from coldchain.timeseries import local_file
+
+LOOK_BACK_MS = 60_000
+"""Assessments are looked at again this long after: a clock that is set right may step back a little."""
+
+
+def note_verdicts(local: sqlite3.Connection, ledger: sqlite3.Connection, registry: Registry) -> int:
+    """Add what changed to the journal; how many entries that makes. Groups that the registry no longer has are left."""
+    since_ms = local_file.progress(local, "assessed_ms")
+    found = queries.assessments_since(ledger, since_ms - LOOK_BACK_MS)
+    added = 0
+    with local_file.transaction(local):
+        first_kit = _next_kit(local)
+        for group_id, (updated_ms, assessment) in found.items():
+            since_ms = max(since_ms, updated_ms)
+            group = registry.groups.get(group_id)
+            if group is None:
+                continue
+            outcome = json.dumps([_outcome(assessment), group.kits])
+            last = local.execute(
+                "SELECT outcome FROM verdict WHERE group_id = ? ORDER BY seq DESC LIMIT 1", (group_id,)
+            ).fetchone()
+            if last is not None and last[0] == outcome:
+                continue
+            local.execute(
+                "INSERT INTO verdict (at_ms, group_id, first_kit, kits, outcome, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (updated_ms, group_id, first_kit, json.dumps(group.kits), outcome, json.dumps(_body(assessment))),
+            )
+            first_kit += len(group.kits)
+            added += 1
+        local_file.remember(local, "assessed_ms", since_ms)
+    return added
+
+
+def _next_kit(local: sqlite3.Connection) -> int:
+    row = local.execute("SELECT first_kit, kits FROM verdict ORDER BY seq DESC LIMIT 1").fetchone()
+    return row[0] + len(json.loads(row[1])) if row else 0
+
+
+def _outcome(assessment: dict[str, Any]) -> list[Any]:
+    limits = [
+        [limit["limit_id"], limit["breached_at_ms"] is not None, limit["warned_share"]]
+        for limit in assessment["limits"]
+    ]
+    return [assessment["profile"], assessment["profile_version"], assessment["verdict"], limits]
+
+
+def _body(assessment: dict[str, Any]) -> dict[str, Any]:
+    same = ("verdict", "profile", "profile_version", "as_of_ms", "known_ms", "unknown_ms")
+    figures = ("min_mc", "max_mc", "mean_c", "mkt_c")
+    return {
+        **{key: assessment[key] for key in (*same, *figures)},
+        "out_of_range_ms": sum(excursion["out_of_range_ms"] for excursion in assessment["excursions"]),
+        "excursions": len(assessment["excursions"]),
+        "breached": ",".join(f["limit_id"] for f in assessment["limits"] if f["breached_at_ms"] is not None),
+    }

@@ -1,0 +1,108 @@
+"""The thread beside the service: its night, its rest, and an error that nobody expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from coldchain.ledger import queries
+from coldchain.readings import ChannelKey
+from coldchain.settings import Settings, Timeseries
+from coldchain.timeseries import local_file, projection
+from coldchain.timeseries.opening import file_of, opened, opened_to_read
+from coldchain.timeseries.projection import Projection
+from coldchain.timeseries.projector import Projector
+from processes import eventually
+from service_values import START_MS
+from timeseries_values import DAY_MS, HOUR_MS, fill, month
+
+LG_1 = ChannelKey("lg-1", "1")
+
+
+@contextmanager
+def running(settings: Settings, clock: Callable[[], int]) -> Iterator[Projection]:
+    thread = Projection(settings, clock)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.stop(10)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(projection, "LONGEST_PAUSE_S", 0.1)
+
+
+def test_the_night_mends_what_came_that_day_and_lets_go_what_is_too_old(embedded: Settings) -> None:
+    settings = embedded.model_copy(update={"timeseries": Timeseries(raw_days=3, nightly_hour_utc=2)})
+    arrivals = [arrival for arrival in month(seed=19, days=8) if arrival.batch.logger == "lg-1"]
+    for arrival in arrivals:
+        arrival.batch.temperature_mc[:] = 5000
+    now_ms = START_MS // DAY_MS * DAY_MS + 5 * DAY_MS + HOUR_MS  # one o'clock: too early for a night
+    fill(settings, arrivals[:8])
+    with running(settings, lambda: now_ms) as thread:
+        eventually(lambda: night(settings) > 0)
+        before = night(settings)
+        fill(settings, arrivals[8:])
+        eventually(lambda: waiting(settings) == 0)
+        with local_file.projecting(file_of(settings), waiting=True), opened(settings) as found:
+            last_day = found.local.execute("SELECT max(day) FROM day").fetchone()[0]
+            found.local.execute("DELETE FROM day WHERE day = ?", (last_day,))
+        now_ms += HOUR_MS // 2
+        assert night(settings) == before
+        now_ms += HOUR_MS
+        eventually(lambda: night(settings) == before + 1)
+        eventually(lambda: thread.lag.error == "")
+    with opened_to_read(settings) as store:
+        at = store.readings(LG_1, 0, 2**43).at_ms
+        assert at[-1] // DAY_MS == last_day, "the night did not mend"
+        assert at[0] >= (now_ms - 3 * DAY_MS) // DAY_MS * DAY_MS, "the night let nothing go"
+        assert store.logger_hours(LG_1, 0, 2**43)[0].at_ms < START_MS + 7 * HOUR_MS
+
+
+def test_an_error_that_nobody_expected_is_told_and_tried_again_and_ends_nothing(
+    embedded: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(embedded, month(seed=20, days=1))
+    broken = True
+    run_pass = Projector.run_pass
+
+    def sometimes(self: Projector) -> bool:
+        if broken:
+            raise ZeroDivisionError("a mistake of ours")
+        return run_pass(self)
+
+    monkeypatch.setattr(Projector, "run_pass", sometimes)
+    with running(embedded, lambda: START_MS) as thread:
+        eventually(lambda: "a mistake of ours" in thread.lag.error)
+        broken = False
+        eventually(lambda: thread.lag.error == "" and held(embedded) > 0)
+    told = capsys.readouterr()
+    assert "a mistake of ours" in told.out + told.err
+
+
+def test_it_waits_while_a_command_projects(embedded: Settings) -> None:
+    fill(embedded, month(seed=20, days=1))
+    with local_file.projecting(file_of(embedded), waiting=True), running(embedded, lambda: START_MS) as thread:
+        eventually(lambda: file_of(embedded).exists())
+        thread.stop(0.3)
+        assert held(embedded) == 0
+
+
+def held(settings: Settings) -> int:
+    with opened(settings) as found:
+        return len(found.store.readings(LG_1, 0, 2**43))
+
+
+def waiting(settings: Settings) -> int:
+    with opened(settings) as found:
+        return queries.ends(found.ledger).block - found.store.cursor().block
+
+
+def night(settings: Settings) -> int:
+    with opened(settings) as found:
+        return local_file.progress(found.local, "nightly")
