@@ -74,17 +74,17 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-_BLOCK = "SELECT logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
+_READINGS = "SELECT logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
 
 
 def batches(connection: sqlite3.Connection, after: int = 0) -> Iterator[ReadingBatch]:
     """Every reading, in the order in which it became known; only those `after` a position."""
-    yield from map(_batch, connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (after,)))
+    yield from map(_batch, connection.execute(f"{_READINGS} WHERE id > ? ORDER BY id", (after,)))
 
 
 def channel_batches(connection: sqlite3.Connection, key: ChannelKey) -> Iterator[ReadingBatch]:
     """Every reading of one channel, in the order in which it became known."""
-    yield from map(_batch, connection.execute(f"{_BLOCK} WHERE logger = ? AND channel = ? ORDER BY id", key))
+    yield from map(_batch, connection.execute(f"{_READINGS} WHERE logger = ? AND channel = ? ORDER BY id", key))
 
 
 def _batch(row: tuple[Any, ...]) -> ReadingBatch:
