@@ -30,7 +30,8 @@ def note_verdicts(local: sqlite3.Connection, ledger: sqlite3.Connection, registr
             group = registry.groups.get(group_id)
             if group is None:
                 continue
-            outcome = json.dumps([_outcome(assessment), group.kits])
+            kits = list(group.kits)
+            outcome = json.dumps([_outcome(assessment), kits])
             last = local.execute(
                 "SELECT outcome FROM verdict WHERE group_id = ? ORDER BY seq DESC LIMIT 1", (group_id,)
             ).fetchone()
@@ -38,9 +39,9 @@ def note_verdicts(local: sqlite3.Connection, ledger: sqlite3.Connection, registr
                 continue
             local.execute(
                 "INSERT INTO verdict (at_ms, group_id, first_kit, kits, outcome, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (updated_ms, group_id, first_kit, json.dumps(group.kits), outcome, json.dumps(_body(assessment))),
+                (updated_ms, group_id, first_kit, json.dumps(kits), outcome, json.dumps(_body(assessment))),
             )
-            first_kit += len(group.kits)
+            first_kit += len(kits)
             added += 1
         local_file.remember(local, "assessed_ms", since_ms)
     return added
