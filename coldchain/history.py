@@ -193,7 +193,20 @@ def place_record(
         _clip_record(channels.get(ChannelKey(m.logger, m.channel), NOTHING), max(m.from_ms, before.since_ms), end_ms(m))
         for m in monitoring
     ]
-    return replace(_join(parts), since_ms=before.since_ms, known_before_ms=before.known_before_ms)
+    whole = replace(_join(parts), since_ms=before.since_ms, known_before_ms=before.known_before_ms)
+    return _lean(whole)
+
+
+def _lean(record: Record) -> Record:
+    """The same record, with columns that are equal held once: one logger is as hot as it is cold, and without faults
+    and gaps the readings are the ends of its segments."""
+    history = record.history
+    if history is None:
+        return record
+    if np.array_equal(history.hot_mc, history.cold_mc):
+        history = replace(history, cold_mc=history.hot_mc)
+    is_gapless = np.array_equal(history.end_ms, record.reading_at_ms)
+    return replace(record, history=history, reading_at_ms=history.end_ms if is_gapless else record.reading_at_ms)
 
 
 def last_known_ms(record: Record) -> int | None:
@@ -214,7 +227,7 @@ def put_away(record: Record, until_ms: int) -> Record:
     history = kept.history
     if history is not None:
         history = replace(history, hot_mc=history.hot_mc.copy(), cold_mc=history.cold_mc.copy())
-    return Record(history, kept.reading_at_ms.copy(), kept.conflicts, until_ms, last_known_ms(gone))
+    return _lean(Record(history, kept.reading_at_ms.copy(), kept.conflicts, until_ms, last_known_ms(gone)))
 
 
 def put_away_readings(series: Series, until_ms: int) -> Series:

@@ -51,6 +51,8 @@ class PerKit(Mapping[str, V], Generic[V]):
 class KitIds(Sequence[str]):
     """Some of the ids of a table, in order."""
 
+    __slots__ = ("_ids", "_positions")
+
     def __init__(self, ids: Ids, positions: Positions) -> None:
         self._ids, self._positions = ids, positions
 

@@ -6,7 +6,7 @@ left, `(from, to]` (SEMANTICS section 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -216,6 +216,11 @@ class Assessment:
     def warned(self) -> tuple[tuple[str, int], ...]:
         """(limit id, share in percent) of every early warning that holds."""
         return tuple((f.limit_id, f.warned_share) for f in self.limits if f.warned_share is not None)
+
+    def in_brief(self) -> Assessment:
+        """The assessment without the limits that have nothing to tell and without excursions: the same outcome."""
+        telling = (f for f in self.limits if f.breached_at_ms is not None or f.warned_share is not None)
+        return replace(self, limits=tuple(telling), excursions=())
 
     @property
     def outcome(self) -> tuple[object, ...]:

@@ -211,14 +211,14 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
     for placed, entry in monitoring:
         _known(places, "place", entry.place, placed)
         _known(loggers, "logger", entry.logger, placed)
-    routes: dict[str, tuple[CustodySegment, ...]] = {}
+    routes: dict[str, tuple[CustodySegment, ...]] = dict.fromkeys(kits, ())  # by the very ids: a million, held once
     longer: dict[tuple[tuple[CustodySegment, ...], CustodySegment], tuple[CustodySegment, ...]] = {}
     for placed, row in custody:
         _known(places, "place", row.place, placed)
         segment = row.value()
         for kit in row.kits:
             _known(kits, "kits", kit, placed)
-            step = routes.get(kit, ()), segment  # kits that share a route so far share the longer one too
+            step = routes[kit], segment  # kits that share a route so far share the longer one too
             if step not in longer:
                 longer[step] = tuple(sorted({*step[0], segment}, key=_custody_order))
             routes[kit] = longer[step]
@@ -229,7 +229,7 @@ def parse_registry(sources: Sequence[tuple[str, str]]) -> Registry:
         places=places,
         monitoring=tuple(sorted({entry for _, entry in monitoring}, key=_monitoring_order)),
         kits=compact,
-        custody=per_kit(routes, compact.ids, default=tuple),
+        custody=per_kit(routes, compact.ids),
         trials=trials,
         sources=files,
     )

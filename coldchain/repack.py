@@ -16,6 +16,8 @@ def derive(
 ) -> None:
     """Give every kit that was made of others their custody up to that instant, and the most that any had spent.
 
+    `kits`, `routes`: of every kit by id, an empty route for one that was nowhere; they are changed in place.
+
     A kit made of several was in all of their places: where these differ the worst counts, as for any overlap. Raises
     BadInput for kits that are not registered, made twice, made of themselves or of a kit that was nowhere yet, and
     for custody that begins before the kit was made.
@@ -29,15 +31,15 @@ def derive(
         for kit in row.kits:
             if kit in made or kit in row.of:
                 raise placed.wrong("kits", kit, "is made twice" if kit in made else "is made of itself")
-            if kit in routes and routes[kit][0].from_ms < row.at:
+            if routes[kit] and routes[kit][0].from_ms < row.at:
                 raise placed.wrong("at", row.at, f"{kit} has custody before this instant, at which it is made")
             made[kit] = row.at
         for source in row.of:
-            if source not in routes or routes[source][0].from_ms >= row.at or made.get(source, row.at - 1) >= row.at:
+            if not routes[source] or routes[source][0].from_ms >= row.at or made.get(source, row.at - 1) >= row.at:
                 raise placed.wrong("of", source, "was nowhere before this instant: its past is not known")
         past = tuple(segment for source in row.of for segment in _until(routes[source], row.at))
         for kit in row.kits:
-            routes[kit] = tuple(sorted({*past, *routes.get(kit, ())}, key=lambda s: (s.from_ms, end_ms(s), s.place)))
+            routes[kit] = tuple(sorted({*past, *routes[kit]}, key=lambda s: (s.from_ms, end_ms(s), s.place)))
             balances = [kits[kit].opening, *(kits[source].opening for source in row.of)]
             kits[kit] = replace(kits[kit], opening=_most(balance for one in balances for balance in one))
 

@@ -24,9 +24,10 @@ class State:
     `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged.
     `places`: what the channels say of each place. `tallies`: what each kit group had been exposed to when its past was
     put away; the rest of its life is in `places`. `silent_until`: up to where a silent place counts as unknown.
-    `patience`: for each place, how long its kit groups need no look. `as_of_ms`: a fixed evaluation instant, None for
-    the default of SEMANTICS 2.4. `is_live`: kits are judged by their route up to now; otherwise, in a replay, by the
-    whole route. `archive`: where the past can be read again; without one nothing is put away.
+    `patience`: for each place, how long its kit groups need no look. `assessments`: the last of each kit group, in
+    brief if there is an archive. `as_of_ms`: a fixed evaluation instant, None for the default of SEMANTICS 2.4.
+    `is_live`: kits are judged by their route up to now; otherwise, in a replay, by the whole route. `archive`: where
+    the past can be read again; without one nothing is put away.
     """
 
     registry: Registry
@@ -111,6 +112,9 @@ def adopt(state: State, change: Step) -> None:
     state.tallies.update(change.tallies)
     state.silent_until.update(change.silent_until)
     state.patience.update(change.patience)
-    state.assessments.update(change.assessments)
+    brief = change.assessments
+    if state.archive is not None:  # a service has many groups, and makes an assessment anew when somebody asks
+        brief = {group: found.in_brief() for group, found in brief.items()}
+    state.assessments.update(brief)
     know(state, change.events, change.warnings)
     state.arrivals += change.arrivals
