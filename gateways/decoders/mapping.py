@@ -27,19 +27,7 @@ from gateways.decoders.payloads import PayloadKind
 from gateways.units import Unit, milli_celsius
 
 Form = Literal["text", "lower", "eui64", "mac"]
-UNITS: dict[object, Unit] = {
-    "C": "c",
-    "F": "f",
-    "K": "k",
-    "c": "c",
-    "f": "f",
-    "k": "k",
-    "Cel": "c",
-    "degC": "c",
-    "degF": "f",
-    "\N{DEGREE SIGN}C": "c",
-    "\N{DEGREE SIGN}F": "f",
-}
+UNITS: dict[object, Unit] = {"C": "c", "F": "f", "K": "k", "c": "c", "f": "f", "k": "k"}
 
 WILDCARD_TEXT = re.compile(r"\{([0-9]{1,2})\}", re.ASCII)
 """What a wildcard of the temperature's path stood for, as a channel names it: `{1}`."""

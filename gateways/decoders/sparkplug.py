@@ -181,7 +181,8 @@ def _followed(node: Node, payload: Payload) -> tuple[Node, tuple[str, ...]]:
     after = (seq + 1) % 256
     if node.expected is None or seq == node.expected:
         return replace(node, expected=after, newest_ms=max(node.newest_ms, sent_ms)), ()
-    if node.born_ms <= sent_ms <= node.newest_ms:
+    is_behind = (seq - node.expected) % 256 >= 128
+    if is_behind and node.born_ms <= sent_ms <= node.newest_ms:
         return node, ()
     gap = f"{SEQUENCE_GAP}: seq {seq} where {node.expected} follows"
     broken = replace(node, expected=after, newest_ms=sent_ms, is_trusted=False, held=_broken(node.held, SEQUENCE_GAP))

@@ -37,6 +37,11 @@ _FLOATS = {9, 10}
 _UNIT_PROPERTIES = {"engunit", "engineering units", "unit", "units"}
 """Names of the property that states a metric's unit. The specification names none; Ignition writes engUnit."""
 
+_UNIT_WORDS = {"c": "C", "degc": "C", "cel": "C", "celsius": "C", "f": "F", "degf": "F", "fahrenheit": "F"} | {
+    "k": "K",
+    "kelvin": "K",
+}
+
 
 class Metric(NamedTuple):
     """One metric. `raw` is the integer or float of the wire, None if it is null or no number."""
@@ -177,7 +182,8 @@ def _unit(number: int, wire_type: int, value: int | bytes) -> str | None:
         if key.lower() in _UNIT_PROPERTIES:
             for inner, kind, content in fields(one):
                 if inner == 8:
-                    return _text(inner, kind, content)
+                    stated = _text(inner, kind, content)
+                    return _UNIT_WORDS.get(stated.lower().replace("\N{DEGREE SIGN}", "").replace(" ", ""), stated)
     return None
 
 
