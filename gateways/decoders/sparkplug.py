@@ -201,6 +201,7 @@ def _node_born(node: Node, topic: Topic, payload: Payload, received_ms: int) -> 
         expected=((payload.seq or 0) + 1) % 256,
         born_ms=born_ms,
         newest_ms=born_ms,
+        swept_ms=born_ms,
         aliases={"": _aliases(payload)},
         definitions=_definitions("", payload),
         held=_broken(node.held, SEQUENCE_GAP),
@@ -285,25 +286,31 @@ def _asked(node: Node, topic: Topic, now_ms: int) -> tuple[Node, Request | None]
 
 
 def _released(node: Node) -> tuple[Node, tuple[Document, ...], tuple[str, ...]]:
-    """The node without the parked messages that can be read now, and what those report."""
+    """The node without the parked messages that can be read now, and what those report in the order they were sent."""
     documents: list[Document] = []
     waiting: list[Parked] = []
-    parsed = sorted(
-        ((sparkplug_payload.parse(one.payload), one) for one in node.parked),
-        key=lambda both: (both[0].timestamp_ms or 0, both[0].seq or 0),
-    )
-    for payload, one in parsed:
-        if one.topic.kind == "DDEATH":
-            continue  # of a session that has been born again since
-        if one.topic.kind == "DBIRTH":
-            if (payload.timestamp_ms or 0) < node.born_ms:
-                continue
+    devices: set[str] = set()
+    last_seq: int | None = None
+    read = 0
+    parsed = [(sparkplug_payload.parse(one.payload), one) for one in node.parked]
+    for payload, one in sorted(parsed, key=lambda both: (both[0].timestamp_ms or 0, both[0].seq or 0)):
+        seq, is_birth = payload.seq or 0, one.topic.kind == "DBIRTH"
+        if one.topic.kind == "DDEATH" or (is_birth and (payload.timestamp_ms or 0) < node.born_ms):
+            continue  # of a time before the births that are known now
+        if is_birth:
             node = _with_device(node, one.topic, payload)
         if _unreadable(node, one.topic, payload):
             waiting.append(one)
             continue
-        documents.extend(_reported(node, one.topic, payload, one.received_ms).documents)
-    flags = (f"reads {len(documents)} messages that waited for this birth",) if documents else ()
+        if last_seq is not None and seq != (last_seq + 1) % 256:
+            node = replace(node, held=_broken(node.held, SEQUENCE_GAP))
+        heard = _said(node, one.topic, payload, one.received_ms, is_birth=is_birth)
+        node, last_seq, read = heard.node, seq, read + 1
+        documents.extend(heard.documents)
+        devices.add(one.topic.device)
+    for device in devices:
+        node = replace(node, held=_broken(node.held, SEQUENCE_GAP, device))
+    flags = (f"reads {read} messages that waited for this birth",) if read else ()
     return replace(node, parked=tuple(waiting)), tuple(documents), flags
 
 
