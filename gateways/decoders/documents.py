@@ -114,7 +114,7 @@ def _cbor(payload: bytes, tags: _Tags) -> object:
         stream,
         max_depth=MAX_DEPTH,
         allow_duplicate_keys=False,
-        strict_hashable_types=True,
+        strict_hashable_types=tags is _TAGS,  # the labels of a list's maps may be integers
         semantic_decoders=tags,
     )
     try:

@@ -157,7 +157,7 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
                 temperature, reason = _temperature(mapping, rule, found, one)
                 if reason is not None:
                     column.faults[len(column.at_ms)] = reason
-                column.at_ms.append(instant_ms(rule.time, found, one.taken, received_ms))
+                column.at_ms.append(instant_ms(rule.time, found, one, received_ms))
                 column.temperature_mc.append(temperature)
     if not columns:
         raise RejectedPayload("not_a_reading", f"{mapping.name}: no temperature where one is looked for")
@@ -196,7 +196,7 @@ def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) 
     """The logger's id, and the channel if the same text names it, else an empty one."""
     stated: list[str] = []
     if rule.path is not None:
-        value = paths.look_up(found, paths.bound(rule.path, one.taken))
+        value = paths.beside(found, rule.path, one)
         if not isinstance(value, str):
             raise RejectedPayload("bad_type", f"{paths.shown(rule.path)} = {value!r:.80}, the logger's id, a text")
         stated.append(_formed(rule.form, value))
@@ -236,7 +236,7 @@ def _formed(form: Form, text: str) -> str:
 
 def _channel(rule: ReadingRule, topic: str, found: dict[str, object], one: Found) -> str:
     if rule.channel_path is not None:
-        value = paths.look_up(found, paths.bound(rule.channel_path, one.taken))
+        value = paths.beside(found, rule.channel_path, one)
         if isinstance(value, str) and value:
             return _channel_name(value)
     if rule.channel_topic_level is not None:
@@ -289,7 +289,7 @@ def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Uni
     """The unit that stands in the message; None where none does, or another than of temperature."""
     if rule.unit_path is None:
         return rule.unit
-    stated = paths.look_up(found, paths.bound(rule.unit_path, one.taken))
+    stated = paths.beside(found, rule.unit_path, one)
     return UNITS.get(stated) if isinstance(stated, str) else None
 
 

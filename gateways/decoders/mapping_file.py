@@ -120,6 +120,8 @@ def _time(table: Table) -> TimeRule:
 
 def _reading(table: Table, times: tuple[TimeRule, ...], topics: tuple[str, ...]) -> ReadingRule:
     temperature = table.take("temperature", several(_path))
+    if not all(path[0].text for path in temperature):
+        raise table.refuse("temperature", "must not begin with a dot")
     counts = sorted({paths.wildcards(path) for path in temperature})
     if len(counts) > 1:
         raise table.refuse("temperature", "the paths must have equally many wildcards")
@@ -203,8 +205,8 @@ def _path(value: object) -> Path:
 
 def _exact_path(value: object) -> Path:
     path = _path(value)
-    if paths.wildcards(path):
-        raise ValueError("takes no wildcards")
+    if paths.wildcards(path) or not path[0].text:
+        raise ValueError("takes no wildcards, and begins with no dot")
     return path
 
 

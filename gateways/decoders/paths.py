@@ -2,7 +2,7 @@
 
 A path is keys joined by dots: `uplink_message.received_at`. In a key, `*` stands for any text and `#` for digits; in a
 list, `*` stands for every element and a number for one. What a wildcard stood for is remembered, so that another path
-can be told to stand for the same.
+can be told to stand for the same. A path that begins with a dot (`.unit`) stands beside the value in question.
 """
 
 from __future__ import annotations
@@ -23,17 +23,22 @@ class Key(NamedTuple):
 
 Path = tuple[Key, ...]
 
+_BESIDE = Key("")
+
 
 class Found(NamedTuple):
-    """A value, what the wildcards of its path stood for, and the whole path to it."""
+    """A value, what the wildcards of its path stood for, the whole path to it, and what holds it."""
 
     value: object
     taken: tuple[str, ...]
     place: str
+    holder: object
 
 
 def path(text: str) -> Path:
     """The path that a text states; ValueError saying what is wrong with it."""
+    if text.startswith("."):
+        return (_BESIDE, *map(_key, text[1:].split(".")))
     return tuple(map(_key, text.split(".")))
 
 
@@ -70,14 +75,14 @@ def _filled(text: str, taken: str) -> str:
 
 def find(document: object, path_: Path) -> Iterator[Found]:
     """Every value at a path, in the document's order; a null is a value, a missing key is not."""
-    waiting: list[tuple[object, tuple[str, ...], tuple[str, ...]]] = [(document, (), ())]
+    waiting: list[tuple[object, object, tuple[str, ...], tuple[str, ...]]] = [(document, None, (), ())]
     while waiting:
-        value, taken, place = waiting.pop()
+        value, holder, taken, place = waiting.pop()
         if len(place) == len(path_):
-            yield Found(value, taken, ".".join(place))
+            yield Found(value, taken, ".".join(place), holder)
             continue
         steps = list(_steps(value, path_[len(place)]))
-        waiting.extend((inner, taken + texts, (*place, key)) for key, inner, texts in reversed(steps))
+        waiting.extend((inner, value, taken + texts, (*place, key)) for key, inner, texts in reversed(steps))
 
 
 def _steps(value: object, key: Key) -> Iterator[tuple[str, object, tuple[str, ...]]]:
@@ -100,6 +105,13 @@ def _steps(value: object, key: Key) -> Iterator[tuple[str, object, tuple[str, ..
 def look_up(document: object, path_: Path) -> object:
     """The first value at a path; None where there is none."""
     return next((found.value for found in find(document, path_)), None)
+
+
+def beside(document: object, path_: Path, one: Found) -> object:
+    """What belongs to a value: the first at a path in which wildcards stand for the same, or which starts beside it."""
+    if path_[:1] == (_BESIDE,):
+        return look_up(one.holder, path_[1:])
+    return look_up(document, bound(path_, one.taken))
 
 
 def is_filter(text: str) -> bool:
