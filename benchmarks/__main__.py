@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import replay_core
+from benchmarks import decoding, replay_core
 from benchmarks.harness import ROUNDS
 
-SUITE = (replay_core.measure,)
+SUITE = (replay_core.measure, decoding.measure)
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
             table.add_row(
                 f"{row.job}, {row.items:,}",
                 row.reference,
-                f"{row.ours_per_s / 1e6:.1f} M/s",
-                f"{row.reference_per_s / 1e6:.1f} M/s",
+                f"{row.ours_per_s / 1e6:.3g} M/s",
+                f"{row.reference_per_s / 1e6:.3g} M/s",
                 f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})",
             )
     Console().print(table)
