@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ class Decoded(NamedTuple):
     requests: tuple[Request, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decoder:
     """What reads messages: the project's own form, then these mappings, the first that covers the topic."""
 
@@ -66,7 +66,7 @@ class Decoder:
         native_topic = _NATIVE_TOPIC.fullmatch(topic)
         if native_topic is not None:
             return Decoded((native.read(documents.parse(payload), native_topic["logger"], received_ms),))
-        mine = self._covering(topic)
+        mine = _covering(self, topic)
         key = node_key(topic)
         if key is not None and any(one.payload == "sparkplug" for one in mine):
             return self._heard(key, topic, payload, received_ms, nodes)
@@ -87,9 +87,6 @@ class Decoder:
                 raise RejectedPayload("not_a_reading", f"{one.name}: a message of another kind")
         raise RejectedPayload("unknown_topic", repr(topic[:200]))
 
-    def _covering(self, topic: str) -> list[MappingProfile]:
-        return [one for one in self.mappings if _covers(one.topics, topic)]
-
     def _heard(
         self, key: NodeKey, topic: str, payload: bytes, received_ms: int, nodes: Mapping[NodeKey, Node]
     ) -> Decoded:
@@ -101,7 +98,7 @@ class Decoder:
         flags = list(heard.flags)
         refused = ("parked", heard.parked) if heard.parked else None
         for document in heard.documents:
-            profiles = [one for one in self._covering(document.topic) if one.payload == "sparkplug"]
+            profiles = [one for one in _covering(self, document.topic) if one.payload == "sparkplug"]
             try:
                 for one in profiles:
                     if one.when is None or paths.look_up(document.content, one.when) is not None:
@@ -146,6 +143,11 @@ def decoder(folder: Path | None = None) -> Decoder:
 @cache
 def _default() -> Decoder:
     return Decoder(mapping_file.load(mapping_file.BUILT_IN))
+
+
+@lru_cache(maxsize=4096)  # every message of a logger comes on the same topic
+def _covering(reader: Decoder, topic: str) -> tuple[MappingProfile, ...]:
+    return tuple(one for one in reader.mappings if _covers(one.topics, topic))
 
 
 def _covers(filters: Iterable[str], topic: str) -> bool:
