@@ -193,6 +193,12 @@ def _node_born(node: Node, topic: Topic, payload: Payload, received_ms: int) -> 
     born_ms, bd_seq = payload.timestamp_ms or 0, payload.bd_seq()
     if node.is_alive and (node.born_ms, node.bd_seq) == (born_ms, bd_seq):
         return _reported(node, topic, payload, received_ms)  # the broker sent it again
+    if node.is_alive and node.bd_seq != bd_seq:
+        # the death of the session before was missed; what waited since then belongs to it
+        waiting = tuple(
+            one for one in node.parked if (sparkplug_payload.parse(one.payload).timestamp_ms or 0) >= born_ms
+        )
+        node = replace(node, parked=waiting)
     born = replace(
         node,
         is_alive=True,

@@ -236,11 +236,13 @@ def test_the_death_of_an_earlier_session_is_none(host: Host) -> None:
     assert host.readings("NDATA", data(T0 + 2000, 1, 6.0), T0 + 2000)[-1].what == 6000
 
 
-def test_what_waited_is_not_read_by_the_births_of_another_session() -> None:
+@pytest.mark.parametrize("is_death_heard", [True, False])
+def test_what_waited_is_not_read_by_the_births_of_another_session(is_death_heard: bool) -> None:
     host = Host()
     host.hear("NBIRTH", birth(T0, air(5.0)), T0)
     host.hear("NDATA", data(T0 + 1000, 3, 77.0), T0 + 1000)  # after a gap: waits
-    host.hear("NDEATH", payload(None, None, metric("bdSeq", 4, datatype=UINT64)), T0 + 2000)
+    if is_death_heard:
+        host.hear("NDEATH", payload(None, None, metric("bdSeq", 4, datatype=UINT64)), T0 + 2000)
     found = host.readings("NBIRTH", birth(T0 + 9000, air(6.0), bd_seq=5), T0 + 9000)
     assert 77_000 not in {one.what for one in found}
 
