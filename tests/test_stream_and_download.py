@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 
 from coldchain.instant import instant_ms, iso
-from command_line import RULES, coldchain, one_kit_registry
+from command_line import COLD_ROOM, RULES, coldchain
 
 START_MS = instant_ms("2026-04-03T08:00:00Z")
 STEP_MS = 600_000
-
-REGISTRY = one_kit_registry(
-    interval="10min",
-    place="cold-room",
-    monitored_from="2026-04-03T00:00:00Z",
-    kept_from="2026-04-03T08:00:00Z",
-    kept_to="2026-04-03T10:00:00Z",
-)
 
 STREAMED = {1: 5.0, 2: 5.1, 3: 5.2, 9: 5.4, 10: 5.5, 11: 5.6, 12: 5.7}
 """Ten minutes of the logger's life, and its temperature; the line was down from 4 to 8."""
@@ -53,7 +45,7 @@ def hobo(temperatures: dict[int, float]) -> str:
 
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
-    (tmp_path / "registry.toml").write_text(REGISTRY)
+    (tmp_path / "registry.toml").write_text(COLD_ROOM)
     (tmp_path / "stream.ndjson").write_text("".join(json.dumps(line) + "\n" for line in senml(STREAMED)))
     (tmp_path / "download.csv").write_text(hobo(DOWNLOADED), encoding="utf-8")
     (tmp_path / "other.csv").write_text(hobo(DOWNLOADED | {2: 9.9}), encoding="utf-8")
