@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from coldchain.errors import RejectedPayload
 from coldchain.ledger.ledger import Ledger
 from gateways.decoders import sparkplug
-from gateways.decoders.sparkplug import Node, Topic
+from gateways.decoders.sparkplug_node import NAMESPACE, Node, Topic, topic_of
 
 HEARD_AGAIN = 1000
 """Messages of one node since its last births; a busy one sends so many in minutes and is asked for its births."""
@@ -22,8 +22,8 @@ def load(ledger: Ledger) -> dict[tuple[str, str], Node]:
     births: dict[tuple[str, str], list[tuple[int, bool]]] = defaultdict(list)
     others: dict[tuple[str, str], deque[int]] = defaultdict(lambda: deque(maxlen=HEARD_AGAIN))
     passed_over: dict[tuple[str, str], bool] = defaultdict(bool)
-    for number, text in ledger.message_topics(sparkplug.NAMESPACE + "/"):
-        topic = sparkplug.topic_of(text)
+    for number, text in ledger.message_topics(NAMESPACE + "/"):
+        topic = topic_of(text)
         if topic is None:
             continue
         key = (topic.group, topic.node)
@@ -57,7 +57,7 @@ def _heard_again(ledger: Ledger, births: list[tuple[int, bool]], others: deque[i
         if not has_resumed and number >= first:
             node, has_resumed = sparkplug.resumed(node), True
         received_ms, text, payload = ledger.raw_message(number)
-        topic = sparkplug.topic_of(text)
+        topic = topic_of(text)
         assert isinstance(topic, Topic)  # noqa: S101 (it was one when it was listed)
         try:
             node = sparkplug.step(node, topic, payload, received_ms).node

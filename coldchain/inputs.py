@@ -12,6 +12,7 @@ from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
 from coldchain.readings import ReadingBatch
 from gateways.decoders import Decoder, Node, NodeKey, decoder, node_key, sparkplug
+from gateways.decoders.sparkplug_node import topic_of
 from gateways.files import read_logger_file
 
 
@@ -82,7 +83,7 @@ def _read_in_order(
 
 
 def _arrival(message: LoggedMessage) -> tuple[int, tuple[int, int, int], str, bytes]:
-    topic, payload = sparkplug.topic_of(message.topic), message.payload or b""
+    topic, payload = topic_of(message.topic), message.payload or b""
     assert topic is not None  # noqa: S101 (it has a node)
     return message.received_ms, sparkplug.order(topic, payload), message.topic, payload
 

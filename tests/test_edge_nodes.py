@@ -24,7 +24,7 @@ from coldchain.jobs import Watchdog
 from coldchain.ledger.entries import Delivery, OutboxRow
 from coldchain.ledger.ledger import Ledger
 from coldchain.service import Service
-from gateways.decoders import sparkplug
+from gateways.decoders.sparkplug_node import SEQUENCE_GAP
 from service_values import MINUTE_MS, START_MS, settings_in
 from sparkplug_values import UINT64, metric, parsed, payload
 
@@ -195,7 +195,7 @@ def test_of_a_busy_node_only_the_newest_messages_are_heard_again_and_nothing_old
         node = edge_nodes.load(ledger)["basel", "gw-1"]
         assert node.expected == running.service._nodes["basel", "gw-1"].expected
         assert node.is_trusted
-        assert node.held["", "Air"].value == sparkplug.SEQUENCE_GAP
+        assert node.held["", "Air"].value == SEQUENCE_GAP
         assert running.service._nodes["basel", "gw-1"].held["", "Air"].value == 9.0
 
 

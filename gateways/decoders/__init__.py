@@ -13,7 +13,7 @@ from coldchain.errors import RejectedPayload
 from coldchain.readings import ReadingBatch
 from gateways.decoders import documents, mapping, mapping_file, native, paths, payloads, sparkplug
 from gateways.decoders.mapping import Mapping as MappingProfile
-from gateways.decoders.sparkplug import Node, Request
+from gateways.decoders.sparkplug_node import Node, Request, topic_of
 
 __all__ = ["Decoded", "Decoder", "Node", "NodeKey", "Request", "decode", "decoder", "node_key"]
 
@@ -91,7 +91,7 @@ class Decoder:
         self, key: NodeKey, topic: str, payload: bytes, received_ms: int, nodes: Mapping[NodeKey, Node]
     ) -> Decoded:
         """A Sparkplug message: the mapping reads what the message means after all that its node has said."""
-        parts = sparkplug.topic_of(topic)
+        parts = topic_of(topic)
         assert parts is not None  # noqa: S101 (a node's key is made of them)
         heard = sparkplug.step(nodes.get(key, _UNHEARD), parts, payload, received_ms)
         batches: list[ReadingBatch] = []
@@ -124,7 +124,7 @@ def decode(topic: str, payload: bytes, received_ms: int) -> tuple[ReadingBatch, 
 
 def node_key(topic: str) -> NodeKey | None:
     """The edge node whose earlier messages decide what one on this topic means; None where each stands alone."""
-    parts = sparkplug.topic_of(topic)
+    parts = topic_of(topic)
     return None if parts is None else (parts.group, parts.node)
 
 

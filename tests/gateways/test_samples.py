@@ -22,6 +22,7 @@ from coldchain.errors import RejectedPayload
 from coldchain.instant import instant_ms
 from coldchain.readings import FAULT_MC, ReadingBatch
 from gateways.decoders import Decoded, Node, NodeKey, decoder, ruuvi, senml, sparkplug, sparkplug_payload
+from gateways.decoders.sparkplug_node import Topic
 from gateways.files import Declared, read_logger_content
 from sparkplug_values import parsed, payload
 
@@ -245,7 +246,7 @@ def sparkplug_sequence(name: str, expected: dict[str, Any]) -> None:
     for row in rows:
         if not (row["seq"] and row["payload_timestamp"]):
             continue
-        topic = sparkplug.Topic("g", "NDATA", row["edge_node_id"])
+        topic = Topic("g", "NDATA", row["edge_node_id"])
         seq, sent_ms = int(row["seq"]), int(row["payload_timestamp"])
         node = nodes.get(row["edge_node_id"], Node(is_alive=True, is_trusted=True, aliases={"": {}}))
         heard = sparkplug.step(node, topic, empty(sent_ms, seq), NOW_MS)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from coldchain.errors import RejectedPayload
 from coldchain.ledger.entries import unstorable
 from gateways.decoders import Decoded, NodeKey, decoder, node_key
-from gateways.decoders.sparkplug import ASK_EVERY_MS, HOLD_EVERY_MS, MAX_PARKED, Node
+from gateways.decoders.sparkplug import ASK_EVERY_MS, MAX_PARKED
+from gateways.decoders.sparkplug_node import Node
+from gateways.decoders.sparkplug_report import HOLD_EVERY_MS
 from sparkplug_values import BOOLEAN, DOUBLE, INT16, INT64, UINT64, metric, parsed, payload
 
 T0 = 1_760_000_000_000
