@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from gateways.decoders.sparkplug_node import Definition, Held, Name, Node, Topic
+from gateways.decoders.sparkplug_node import SEQUENCE_GAP, Definition, Held, Name, Node, Topic
 from gateways.decoders.sparkplug_payload import Metric, Payload
 
 HOLD_EVERY_MS = 60_000
@@ -43,6 +43,9 @@ def said(node: Node, topic: Topic, payload: Payload, received_ms: int, *, is_bir
     for name, entry, is_historical in entries:
         before = held.get(name)
         is_older = before is not None and not isinstance(before.value, str) and entry.ms <= before.ms
+        if is_historical and before is not None and before.ms < entry.ms:
+            # it was stored before it was sent and need not hold now; but what was held does not either
+            held[name] = Held(SEQUENCE_GAP, entry.ms)
         if is_historical or is_older:
             continue
         # A birth states what holds now, with the time of its last change.

@@ -270,6 +270,16 @@ def test_stored_values_are_readings_at_their_own_times_and_hold_nothing(host: Ho
     assert [one.what for one in found if one.at_ms == at] == [6000]
 
 
+def test_a_stored_value_that_is_newer_than_what_was_held_ends_it_and_is_not_held_itself(host: Host) -> None:
+    stored_ms, at, later = T0 + 30 * MINUTE_MS, T0 + 61 * MINUTE_MS, T0 + 62 * MINUTE_MS
+    stored = metric("", 8.0, alias=1, timestamp=stored_ms, is_historical=True)
+    assert host.readings("NDATA", payload(at, 1, stored), at) == [Reading(NODE, "Air", stored_ms, 8000)]
+    assert host.readings("NDATA", data(later, 2, 6.0), later) == [
+        Reading(NODE, "Air", later - 1, "sequence_gap"),
+        Reading(NODE, "Air", later, 6000),
+    ]
+
+
 def test_a_birth_states_what_holds_now_with_the_time_of_its_last_change(host: Host) -> None:
     at = T0 + 10 * MINUTE_MS
     assert host.readings("NBIRTH", birth(at, air(5.0, timestamp=T0)), at) == [

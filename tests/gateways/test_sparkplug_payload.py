@@ -63,6 +63,8 @@ def test_a_payload_says_the_same_to_both_readers(sent_ms: int, seq: int, written
 @given(st.binary(max_size=200))
 @example(b"\x12\x00")
 @example(varint_field(1, 2**64 - 1))
+@example(b"\x08" + b"\xff" * 9 + b"\x7f")  # more than 64 bits: the lowest count
+@example(b"\x08" + b"\xff" * 10 + b"\x01")
 def test_random_bytes_are_read_as_the_second_reader_reads_them_or_refused(data: bytes) -> None:
     agree(data)
 
