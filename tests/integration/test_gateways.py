@@ -48,6 +48,8 @@ class EdgeNode:
     def stop(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # paho closes its inner sockets when a client is freed: no circle may keep it until the collector comes
+        self._client.on_message = self._client.on_subscribe = None
 
 
 def now_ms() -> int:
