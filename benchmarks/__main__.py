@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import guarding, memory, replay_core, restart
+from benchmarks import decoding, guarding, memory, replay_core, restart
 from benchmarks.harness import ROUNDS, Figure, Row
 
-RACES = (replay_core.measure, guarding.measure)
+RACES = (replay_core.measure, decoding.measure, guarding.measure)
 QUICK_SHARE = 20
 """A quick run weighs and restarts one of so many parts of the full fleet."""
 
@@ -73,7 +73,7 @@ def _table_of_figures(figures: list[Figure]) -> Table:
 
 
 def _per_second(count: float) -> str:
-    return f"{count / 1e6:.1f} M/s" if count >= 1e5 else f"{count:,.0f} /s"
+    return f"{count / 1e6:.3g} M/s" if count >= 1e5 else f"{count:,.0f} /s"
 
 
 def _met(is_met: bool) -> str:

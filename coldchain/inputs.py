@@ -11,7 +11,8 @@ from coldchain import message_log
 from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
 from coldchain.readings import ReadingBatch
-from gateways.decoders import Decoder, decoder
+from gateways.decoders import Decoder, Node, NodeKey, decoder, node_key, sparkplug
+from gateways.decoders.sparkplug_node import topic_of
 from gateways.files import read_logger_file
 
 
@@ -42,10 +43,14 @@ def read(
     """
     found = Inputs()
     reader = decoder(mappings)
+    said_by_nodes: list[LoggedMessage] = []
     for path in paths:
         if path.suffix == ".ndjson":
             for message in message_log.read(path):
                 found.messages += 1
+                if message.payload is not None and node_key(message.topic) is not None:
+                    said_by_nodes.append(message)
+                    continue
                 try:
                     found.batches.extend(decoded(message, reader))
                 except RejectedPayload:
@@ -55,7 +60,32 @@ def read(
             raise BadInput("a logger file needs --logger, the registry's id of its logger", file=str(path))
         else:
             found.batches.extend(read_logger_file(path, logger=logger, zone=zone).batches)
+    _read_in_order(said_by_nodes, reader, found, on_message)
     return found
+
+
+def _read_in_order(
+    messages: list[LoggedMessage], reader: Decoder, found: Inputs, on_message: Callable[[], None]
+) -> None:
+    """The messages of edge nodes, each of which depends on those before: in the order of their arrival, whatever the
+    order of lines and files."""
+    nodes: dict[NodeKey, Node] = {}
+    for message in sorted(messages, key=_arrival):
+        try:
+            decoded = reader.read(message.topic, message.payload or b"", message.received_ms, nodes)
+        except RejectedPayload:
+            found.rejected += 1
+        else:
+            nodes.update(decoded.nodes)
+            found.batches.extend(decoded.batches)
+            found.rejected += decoded.refused is not None
+        on_message()
+
+
+def _arrival(message: LoggedMessage) -> tuple[int, tuple[int, int, int], str, bytes]:
+    topic, payload = topic_of(message.topic), message.payload or b""
+    assert topic is not None  # noqa: S101 (it has a node)
+    return message.received_ms, sparkplug.order(topic, payload), message.topic, payload
 
 
 def decoded(message: LoggedMessage, reader: Decoder | None = None) -> tuple[ReadingBatch, ...]:

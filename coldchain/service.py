@@ -10,14 +10,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from queue import SimpleQueue
 
 import structlog
 
-from coldchain import keeper, pipeline
+from coldchain import edge_nodes, keeper, pipeline
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
@@ -32,7 +33,7 @@ from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, ser
 from coldchain.pipeline import State, Step
 from coldchain.settings import Settings
 from coldchain.timeseries.projection import Projection
-from gateways.decoders import Decoder, decoder
+from gateways.decoders import Decoded, Decoder, Node, NodeKey, Request, decoder
 
 TURN_S = 0.2
 POLL_S = 1.0
@@ -72,6 +73,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
+        service.load_nodes()
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)
@@ -114,6 +116,7 @@ class Service:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
         self._reader = decoder(settings.gateways.mappings)
+        self._nodes: dict[NodeKey, Node] = {}
         self._kept: Kept | None = None
         self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
         self._checkpointed = 0
@@ -144,15 +147,31 @@ class Service:
             raise RuntimeError("the state is loaded before anything else")
         return self._kept
 
+    def load_nodes(self) -> None:
+        """What edge nodes have said before the start, from the ledger."""
+        self._watchdog.allow(REBUILD_WITHIN_S)
+        self._nodes = edge_nodes.load(self._ledger)
+        self._watchdog.beat()
+
     def take(self) -> None:
         """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
         count = len(self._broker.arrived)
         if not count or time.monotonic() < self._retry_at:
             return
-        messages = tuple(received(arrived, self._reader) for arrived in self._broker.arrived)
+        changed: dict[NodeKey, Node] = {}
+        messages: list[Message] = []
+        requests: list[Request] = []
+        for arrived in self._broker.arrived:
+            message, found = heard(arrived, self._reader, ChainMap(changed, self._nodes))
+            messages.append(message)
+            changed.update(found.nodes)
+            requests.extend(found.requests)
         batches = tuple(batch for message in messages for batch in message.batches)
-        if self._commit(messages, lambda state, now_ms: pipeline.step(state, batches, now_ms)):
+        if self._commit(tuple(messages), lambda state, now_ms: pipeline.step(state, batches, now_ms)):
             self._broker.acknowledge(count)
+            self._nodes.update(changed)
+            for request in requests:
+                self._broker.request(*request)
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""
@@ -279,22 +298,30 @@ def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
 
     `reader` is what decodes it, by default with the built-in mappings only.
     """
+    return heard(arrived, reader or decoder(), {})[0]
+
+
+def heard(arrived: Arrived, reader: Decoder, nodes: Mapping[NodeKey, Node]) -> tuple[Message, Decoded]:
+    """The same of a message that may depend on what edge nodes have said before, and all that was found in it."""
     payload = bytes(arrived.message.payload)
+    nothing = Decoded(())
     try:
         topic = arrived.message.topic
     except UnicodeDecodeError as exc:
-        return Message(arrived.received_ms, "", payload, reason="topic_not_utf8", detail=str(exc))
+        return Message(arrived.received_ms, "", payload, reason="topic_not_utf8", detail=str(exc)), nothing
     message = Message(arrived.received_ms, topic, payload)
     if arrived.message.retain:
-        return replace(message, reason="retained", detail="a retained message is not a fresh reading")
+        return replace(message, reason="retained", detail="a retained message is not a fresh reading"), nothing
     try:
-        found = (reader or decoder()).read(topic, payload, arrived.received_ms)
+        found = reader.read(topic, payload, arrived.received_ms, nodes)
     except RejectedPayload as rejected:
-        return replace(message, reason=rejected.reason, detail=rejected.detail)
+        return replace(message, reason=rejected.reason, detail=rejected.detail), nothing
     for batch in found.batches:
         if why := unstorable(batch):
-            return replace(message, reason="unstorable", detail=why)
-    return replace(message, batches=found.batches, detail="; ".join(found.flags))
+            return replace(message, reason="unstorable", detail=why), found
+    reason, detail = found.refused or ("", "")
+    details = "; ".join(filter(None, (detail, *found.flags)))
+    return replace(message, batches=found.batches, reason=reason, detail=details), found
 
 
 def _stop_on_signals() -> threading.Event:

@@ -39,6 +39,16 @@ def one_kit_registry(*, interval: str, place: str, monitored_from: str, kept_fro
     )
 
 
+COLD_ROOM = one_kit_registry(
+    interval="10min",
+    place="cold-room",
+    monitored_from="2026-04-03T00:00:00Z",
+    kept_from="2026-04-03T08:00:00Z",
+    kept_to="2026-04-03T10:00:00Z",
+)
+"""Kit K-1 for two hours of a morning, at a logger that measures every ten minutes."""
+
+
 def coldchain(*arguments: str | Path, expect: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run one command in a process of its own; it ends with the expected code and never with a traceback."""
     command = [sys.executable, "-m", "coldchain.cli", *map(str, arguments)]

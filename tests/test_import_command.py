@@ -17,15 +17,7 @@ from coldchain.commands.reconciliation import reconcile
 from coldchain.history import EMPTY, merge
 from coldchain.model import Logger
 from coldchain.readings import FAULT_MC, ReadingBatch
-from command_line import RULES, coldchain, one_kit_registry
-
-REGISTRY = one_kit_registry(
-    interval="10min",
-    place="cold-room",
-    monitored_from="2026-04-03T00:00:00Z",
-    kept_from="2026-04-03T08:00:00Z",
-    kept_to="2026-04-03T10:00:00Z",
-)
+from command_line import COLD_ROOM, RULES, coldchain
 
 PROBE = """\
 Report of a logger nobody has seen
@@ -42,7 +34,7 @@ ANSWERS = ["", "", "2 3", "4", "6", "dmy", "Europe/Zurich", "85", "", "y"]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    (tmp_path / "registry.toml").write_text(REGISTRY)
+    (tmp_path / "registry.toml").write_text(COLD_ROOM)
     (tmp_path / "probe.csv").write_text(PROBE, encoding="utf-8")
     path = tmp_path / "settings.toml"
     path.write_text(f'[ledger]\npath = "coldchain.db"\n[rules]\ndir = "{RULES.as_posix()}"\n')
@@ -60,6 +52,7 @@ def make_map(settings: Path, *more: str | Path, answers: list[str], expect: int 
 def test_a_logger_nobody_has_seen_is_mapped_by_asking_and_imported_by_that_mapping(settings: Path) -> None:
     shown, _ = make_map(settings, answers=ANSWERS)
     assert "Probe 004512 (°C) (temperature?)" in shown
+    assert "noticed: decimal mark comma; order of the date open: dmy or mdy; unit c; zone not stated" in shown
     assert "channel 1: 4 readings, 1 faults" in shown
     text = (settings.parent / "probe.toml").read_text(encoding="utf-8")
     assert 'column = "Probe * (°C)"' in text
@@ -73,6 +66,17 @@ def test_a_logger_nobody_has_seen_is_mapped_by_asking_and_imported_by_that_mappi
     assert "intervals: 3 x 10 min, 1 x 70 min" in done.stdout
     assert "faults: 1 x --.-" in done.stdout
     assert "5 new readings" in done.stdout
+
+
+def test_a_file_in_utf_16_with_two_probes_in_another_language_and_events_is_mapped_by_enter(settings: Path) -> None:
+    rows = "".join(f"{i};{12 + i}.04.2026 10:00;4,{i};41,5;\n" for i in range(3)) + "4;15.04.2026 10:07;;;Logg\n"
+    head = "Nr;Data, GMT+02:00;Temperatura 1 (\N{DEGREE SIGN}C);Temperatura 2 (\N{DEGREE SIGN}C);Zdarzenie\n"
+    (settings.parent / "probe.csv").write_bytes((head + rows).encode("utf-16-le"))
+    shown, _ = make_map(settings, answers=["", "", "", "", "", "", "", "", "y"])
+    assert "taken as UTF-16" in shown
+    assert "order of the date clear; unit c; zone UTC+02:00; 1 rows are events without a temperature" in shown
+    assert "channel 2: 3 readings, 0 faults" in shown
+    assert "first 2026-04-12T08:00:00Z, last 2026-04-14T08:00:00Z" in shown
 
 
 def test_the_bytes_of_a_file_and_how_they_were_read_are_kept_with_its_readings(settings: Path) -> None:

@@ -18,7 +18,7 @@ from coldchain.errors import BadInput
 from gateways.files import ChannelColumn, Declared, Mapping, TimeColumns, dump, parse, read_logger_content
 from gateways.files.cells import stated_unit
 from gateways.files.clock import ORDERS, stated_zone
-from gateways.files.sniff import Sniffed, columns, pattern, sniff
+from gateways.files.sniff import Sniffed, columns, notice, pattern, sniff
 from gateways.files.text_table import DELIMITERS, Row, decode, rows
 
 _DELIMITER_NAMES = dict(zip(("comma", "semicolon", "tab", "pipe"), DELIMITERS, strict=True))
@@ -36,7 +36,10 @@ def make(console: Console, content: bytes, file: str, save_as: Path, declared: D
     if save_as.exists():
         raise BadInput("exists already; name a new file", key="--make-map", value=str(save_as))
     try:
-        mapping = _ask(console, decode(content, file).content, file, save_as)
+        text = decode(content, file)
+        if text.note:
+            console.print(text.note, markup=False, soft_wrap=True)
+        mapping = _ask(console, text.content, file, save_as)
         console.print("")
         # The file is read as an import will read it; only where no zone is known yet does UTC stand in for it.
         zone = declared.zone or (None if mapping.time.zone else ZoneInfo("UTC"))
@@ -59,6 +62,7 @@ def _ask(console: Console, text: str, file: str, save_as: Path) -> Mapping:
     seen = _table(console, text, file)
     header = seen.rows[seen.header].cells
     _show(console, seen, header)
+    _noticed(console, seen)
     time = _columns(console, "columns of the time (one, or the date's and the time's)", seen.time, len(header), 2)
     temperature = _columns(console, "columns of temperatures", seen.temperatures, len(header), len(header))
     serial = _columns(console, "column of the serial number (0: none)", (), len(header), 1, optional=True)
@@ -117,6 +121,17 @@ def _show(console: Console, seen: Sniffed, header: tuple[str, ...]) -> None:
         mark = " (time?)" if i in seen.time else " (temperature?)" if i in seen.temperatures else ""
         table.add_row(str(i + 1), escape(cell) + mark, escape(examples))
     console.print(table)
+
+
+def _noticed(console: Console, seen: Sniffed) -> None:
+    """What the first rows show of decimal mark, date, unit, zone and events; what they do not is asked."""
+    found = notice(seen)
+    marks = {(): "none seen", (".",): "point", (",",): "comma"}.get(found.decimal_marks, "mixed, which is refused")
+    dates = "clear" if len(found.orders) == 1 else f"open: {' or '.join(found.orders) or 'no dates seen'}"
+    units = ", ".join(found.units) or "not stated"
+    line = f"noticed: decimal mark {marks}; order of the date {dates}; unit {units}; zone {found.zone or 'not stated'}"
+    events = f"; {found.events} rows are events without a temperature" if found.events else ""
+    console.print(line + events, markup=False, highlight=False, soft_wrap=True)
 
 
 def _columns(

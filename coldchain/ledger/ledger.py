@@ -140,6 +140,16 @@ class Ledger:
             remembered = checkpoint.read(checkpoint.path_of(self._path), written[1], key) if written else None
         return (0, None) if written is None or remembered is None else (written[0], remembered)
 
+    def message_topics(self, prefix: str) -> Iterator[tuple[int, str]]:
+        """Id and topic of every MQTT message below a prefix that ends in "/", in the order of arrival."""
+        with trouble_with(self._path):
+            yield from queries.message_topics(self._connection, prefix)
+
+    def raw_message(self, number: int) -> tuple[int, str, bytes]:
+        """When a message arrived, its topic and its bytes."""
+        with trouble_with(self._path):
+            return queries.raw_message(self._connection, number)
+
     def load_events(self) -> tuple[QuarantineEvent, ...]:
         """The latest revision of every quarantine event."""
         with trouble_with(self._path):

@@ -112,6 +112,24 @@ def checkpoint(connection: sqlite3.Connection) -> tuple[int, str] | None:
     return (int(row[0]), str(row[1])) if row else None
 
 
+def message_topics(connection: sqlite3.Connection, prefix: str) -> Iterator[tuple[int, str]]:
+    """Id and topic of every MQTT message below a prefix that ends in "/", in the order of arrival."""
+    rows = connection.execute(
+        "SELECT id, topic FROM message WHERE source = 'mqtt' AND topic >= ? AND topic < ? ORDER BY id",
+        (prefix, prefix[:-1] + chr(ord("/") + 1)),
+    )
+    for number, topic in rows:
+        yield int(number), str(topic)
+
+
+def raw_message(connection: sqlite3.Connection, number: int) -> tuple[int, str, bytes]:
+    """When a message arrived, its topic and its bytes."""
+    received_ms, topic, payload = connection.execute(
+        "SELECT received_ms, topic, payload FROM message WHERE id = ?", (number,)
+    ).fetchone()
+    return int(received_ms), str(topic), bytes(payload)
+
+
 def events(connection: sqlite3.Connection) -> tuple[QuarantineEvent, ...]:
     """The latest revision of every quarantine event, by kit, then limit."""
     rows = connection.execute(

@@ -12,14 +12,14 @@ from typing import Literal
 from coldchain.errors import RejectedPayload
 from gateways.decoders import paths
 from gateways.decoders.native import LATEST_MS
-from gateways.decoders.paths import Path
+from gateways.decoders.paths import Found, Path
 
 Clock = Literal["device", "gateway", "server", "received"]
 Format = Literal["ms", "s", "iso"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
-    r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)(?P<zone>Z|[+-]\d\d:?\d\d)?",
+    r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?|\d{8}T\d{6}(\.\d{1,9})?)(?P<zone>Z|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
 
@@ -37,8 +37,8 @@ class TimeRule:
     offset: str = ""
 
 
-def instant_ms(rules: Sequence[TimeRule], document: dict[str, object], taken: tuple[str, ...], received_ms: int) -> int:
-    """The instant [ms UTC] by the first rule that finds a time; RejectedPayload where none does.
+def instant_ms(rules: Sequence[TimeRule], document: dict[str, object], one: Found, received_ms: int) -> int:
+    """The instant [ms UTC] of a value by the first rule that finds a time; RejectedPayload where none does.
 
     A rule is passed over if nothing stands at its path, or a number where it wants a text (or the reverse). A time that
     is there and cannot be one is refused, never replaced by that of another clock.
@@ -46,7 +46,7 @@ def instant_ms(rules: Sequence[TimeRule], document: dict[str, object], taken: tu
     for rule in rules:
         if rule.clock == "received":
             return received_ms
-        value = paths.look_up(document, paths.bound(rule.path, taken))
+        value = paths.beside(document, rule.path, one)
         if rule.format == "iso":
             if isinstance(value, str):
                 return _within(_iso_ms(value, rule), rule, value)

@@ -1,4 +1,4 @@
-"""Payload bytes to one document (a map of named values), with every ambiguity of JSON and CBOR refused."""
+"""Payload bytes to one document (a map of named values, or a list), with every ambiguity of JSON and CBOR refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import io
 import json
 import re
 from collections.abc import Callable
-from typing import NoReturn
+from decimal import Decimal
+from typing import Any, NoReturn
 
 import cbor2
 import numpy as np
@@ -19,8 +20,10 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_DEPTH = 16
 """Nesting of maps and lists; the native forms need three."""
 
-_CBOR_MAP = 5
-_SINT32_LE = 78
+_CBOR_LIST, _CBOR_MAP = 4, 5
+_DECIMAL_FRACTION, _SINT32_LE = 4, 78
+_LARGEST_EXPONENT = 32
+_WHITESPACE = b" \t\r\n"
 
 # Always matches from a quote to the end of its string or of the input, without backtracking: linear on any bytes.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -32,21 +35,37 @@ def parse(payload: bytes) -> dict[str, object]:
     Bytes over the limit and deep nesting are refused before anything is decoded. Values are what the parsers give;
     an RFC 8746 array of sint32 little-endian comes as int32[n].
     """
+    document: dict[str, object] = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
+    return document
+
+
+def parse_list(payload: bytes) -> list[object]:
+    """The list in a payload: JSON if it starts with `[`, CBOR if with an array; a CBOR decimal fraction is a Decimal.
+
+    Refused as in `parse`.
+    """
+    found: list[object] = _parsed(payload, b"[", _CBOR_LIST, _LIST_TAGS, "neither a JSON array nor a CBOR array")
+    return found
+
+
+def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, problem: str) -> Any:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RejectedPayload("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
-    start = payload.lstrip(b" \t\r\n")[:1]
-    if start == b"{":
+    start = payload[:1]
+    if start in _WHITESPACE:
+        start = payload.lstrip(_WHITESPACE)[:1]
+    if start == opening:
         return _json(payload)
-    if start and start[0] >> 5 == _CBOR_MAP:
-        return _cbor(payload)
-    raise RejectedPayload("not_a_document", f"neither a JSON object nor a CBOR map, starts with {payload[:8]!r}")
+    if start and start[0] >> 5 == major_type:
+        return _cbor(payload, tags)
+    raise RejectedPayload("not_a_document", f"{problem}, starts with {payload[:8]!r}")
 
 
-def _json(payload: bytes) -> dict[str, object]:
+def _json(payload: bytes) -> object:
     if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
         raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
     try:
-        document: dict[str, object] = orjson.loads(payload)
+        document: object = orjson.loads(payload)
     except orjson.JSONDecodeError as exc:
         raise RejectedPayload("not_json", str(exc)) from exc
     # orjson silently keeps the last of two equal keys. A document without escapes has two quotes to each string it
@@ -56,7 +75,7 @@ def _json(payload: bytes) -> dict[str, object]:
             json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
         except ValueError as exc:
             raise RejectedPayload("not_json", str(exc)) from exc
-    elif payload.count(b'"') != 2 * _strings(document):
+    elif (quotes := payload.count(b'"')) != 2 * _plain_strings(document) and quotes != 2 * _strings(document):
         raise RejectedPayload("duplicate_key", "a key stands twice in one object")
     return document
 
@@ -69,7 +88,15 @@ def _depth(payload: bytes) -> int:
     return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
 
 
-def _strings(document: dict[str, object]) -> int:
+def _plain_strings(document: object) -> int:
+    """The keys of a document and the strings beside them, without what is nested: all there is in a usual message.
+
+    Never more than `_strings`, so where it accounts for every quote, nothing was dropped.
+    """
+    return len(document) + list(map(type, document.values())).count(str) if isinstance(document, dict) else 0
+
+
+def _strings(document: object) -> int:
     """How many strings (keys and values) a parsed JSON document holds."""
     found = 0
     waiting: list[object] = [document]
@@ -92,17 +119,17 @@ def _distinct(pairs: list[tuple[str, object]]) -> None:
         raise RejectedPayload("duplicate_key", "a key stands twice in one object")
 
 
-def _cbor(payload: bytes) -> dict[str, object]:
+def _cbor(payload: bytes, tags: _Tags) -> object:
     stream = io.BytesIO(payload)
     decoder = cbor2.CBORDecoder(
         stream,
         max_depth=MAX_DEPTH,
         allow_duplicate_keys=False,
-        strict_hashable_types=True,
-        semantic_decoders=_TAGS,
+        strict_hashable_types=tags is _TAGS,  # the labels of a list's maps may be integers
+        semantic_decoders=tags,
     )
     try:
-        document: dict[str, object] = decoder.decode()
+        document: object = decoder.decode()
     except cbor2.CBORError as exc:
         raise RejectedPayload("not_cbor", str(exc)[:200]) from exc
     if stream.tell() != len(payload):
@@ -113,10 +140,18 @@ def _cbor(payload: bytes) -> dict[str, object]:
 def _sint32_array(data: object, _immutable: bool) -> MilliCelsius:
     if not isinstance(data, bytes) or len(data) % 4:
         raise cbor2.CBORDecodeError("a sint32 array is a byte string of 4 bytes a value")
-    return np.frombuffer(data, dtype="<i4").astype(np.int32)
+    return np.frombuffer(data, dtype="<i4").astype(np.int32, copy=False)
 
 
-class _Tags(dict[int, Callable[[object, bool], MilliCelsius]]):
+def _decimal_fraction(data: object, _immutable: bool) -> Decimal:
+    if isinstance(data, list | tuple) and [type(part) for part in data] == [int, int]:
+        exponent, mantissa = data
+        if abs(exponent) <= _LARGEST_EXPONENT:
+            return Decimal(mantissa).scaleb(exponent)
+    raise cbor2.CBORDecodeError("a decimal fraction is an exponent of at most 32 digits and an integer")
+
+
+class _Tags(dict[int, Callable[[object, bool], object]]):
     """Refuses every tag that is not listed: no dates, big numbers, regular expressions or shared references."""
 
     def __missing__(self, tag: int) -> Callable[[object, bool], NoReturn]:
@@ -127,3 +162,4 @@ class _Tags(dict[int, Callable[[object, bool], MilliCelsius]]):
 
 
 _TAGS = _Tags({_SINT32_LE: _sint32_array})
+_LIST_TAGS = _Tags({_DECIMAL_FRACTION: _decimal_fraction})

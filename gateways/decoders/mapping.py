@@ -8,6 +8,7 @@ where a temperature belongs and is none (null, a text, a sentinel, an absurdity)
 from __future__ import annotations
 
 import base64
+import math
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,22 +19,20 @@ import numpy as np
 
 from coldchain.errors import RejectedPayload
 from coldchain.readings import FAULT_MC, ReadingBatch
-from gateways.decoders import documents, paths
+from gateways.decoders import paths, payloads
 from gateways.decoders.clocks import TimeRule, instant_ms
 from gateways.decoders.native import MAX_READINGS
 from gateways.decoders.paths import Found, Path
+from gateways.decoders.payloads import PayloadKind
 from gateways.units import Unit, milli_celsius
 
 Form = Literal["text", "lower", "eui64", "mac"]
-PayloadKind = Literal["json", "number"]
-
 UNITS: dict[object, Unit] = {"C": "c", "F": "f", "K": "k", "c": "c", "f": "f", "k": "k"}
 
 WILDCARD_TEXT = re.compile(r"\{([0-9]{1,2})\}", re.ASCII)
 """What a wildcard of the temperature's path stood for, as a channel names it: `{1}`."""
 
-_NUMBER = re.compile(rb"-?[0-9]{1,6}(\.[0-9]{1,9})?")
-_NUMBER_BYTES = 32
+_LONGEST_NAME = 256
 _EUI64 = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _EUI64_BASE64 = re.compile(r"[A-Za-z0-9+/]{11}=", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -44,7 +43,8 @@ class LoggerRule:
     """Where the logger's id stands: at a path, in a level of the topic (1 is the first), or in a wildcard's text.
 
     A path and a topic level together must agree. `form`: as it is, in lower case, an EUI-64 (hexadecimal or base64) or
-    a Bluetooth address; both of the latter become lower-case hexadecimal digits.
+    a Bluetooth address; both of the latter become lower-case hexadecimal digits. `pattern` takes a name apart: its
+    group `logger` is the id, its group `channel`, where it took part, the channel.
     """
 
     path: Path | None = None
@@ -52,6 +52,7 @@ class LoggerRule:
     wildcard: int | None = None
     form: Form = "text"
     prefix: str = ""
+    pattern: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class ReadingRule:
     """Where temperatures stand, and of which channel they are.
 
     The channel is the text at `channel_path` if there is one, else the level of the topic, else `channel`, in which
-    `{1}` is what the first wildcard of the temperature's path stood for.
+    `{1}` is what the first wildcard of the temperature's path stood for. With `skip_other_units` a value whose stated
+    unit is none of temperature, or that has none, is no reading; else the message is refused.
     """
 
     temperature: tuple[Path, ...]
@@ -70,6 +72,7 @@ class ReadingRule:
     unit_path: Path | None
     skip: tuple[str, ...]
     time: tuple[TimeRule, ...]
+    skip_other_units: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,6 @@ class Mapping:
     notes: tuple[str, ...] = ()
 
 
-class Decoded(NamedTuple):
-    """The readings of one message, and what a person should know of it although it could be read."""
-
-    batches: tuple[ReadingBatch, ...]
-    flags: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
 class _Column:
     at_ms: list[int] = field(default_factory=list)
@@ -127,19 +123,14 @@ class _Column:
     faults: dict[int, str] = field(default_factory=dict)
 
 
-def document(mapping_kind: PayloadKind, payload: bytes) -> dict[str, object]:
-    """The document in a payload; a bare number is the document `{"value": number}`."""
-    if mapping_kind == "number":
-        text = payload.strip() if len(payload) <= _NUMBER_BYTES else b""
-        if not _NUMBER.fullmatch(text):
-            raise RejectedPayload("not_a_number", f"{payload[:_NUMBER_BYTES]!r}")
-        return {"value": float(text)}
-    if payload.lstrip(b" \t\r\n")[:1] != b"{":
-        raise RejectedPayload("not_a_document", f"not a JSON object, starts with {payload[:8]!r}")
-    return documents.parse(payload)
+class Read(NamedTuple):
+    """The readings of one document, and what a person should know of it although it could be read."""
+
+    batches: tuple[ReadingBatch, ...]
+    flags: tuple[str, ...]
 
 
-def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Decoded:
+def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Read:
     """The readings of one document by a mapping whose topics cover `topic`; RejectedPayload and nothing else."""
     for ignored in mapping.ignored:
         if paths.look_up(found, ignored.path) in ignored.values:
@@ -155,15 +146,18 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
             for one in paths.find(found, place):
                 if any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
                     continue
+                if rule.skip_other_units and _stated_unit(rule, found, one) is None:
+                    continue
                 readings += 1
                 if readings > MAX_READINGS:
                     raise RejectedPayload("bad_length", f"more than {MAX_READINGS} readings")
-                key = _logger(mapping.logger, topic, found, one), _channel(rule, topic, found, one)
+                logger, channel = _logger(mapping.logger, topic, found, one)
+                key = logger, channel or _channel(rule, topic, found, one)
                 column = columns.setdefault(key, _Column())
                 temperature, reason = _temperature(mapping, rule, found, one)
                 if reason is not None:
                     column.faults[len(column.at_ms)] = reason
-                column.at_ms.append(instant_ms(rule.time, found, one.taken, received_ms))
+                column.at_ms.append(instant_ms(rule.time, found, one, received_ms))
                 column.temperature_mc.append(temperature)
     if not columns:
         raise RejectedPayload("not_a_reading", f"{mapping.name}: no temperature where one is looked for")
@@ -178,7 +172,7 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
         )
         for (logger, channel), column in columns.items()
     )
-    return Decoded(batches, tuple(_disagreements(mapping, topic, found)))
+    return Read(batches, tuple(_disagreements(mapping, topic, found)))
 
 
 def _with_embedded(found: dict[str, object], embedded: Path | None) -> dict[str, object]:
@@ -186,7 +180,7 @@ def _with_embedded(found: dict[str, object], embedded: Path | None) -> dict[str,
     text = None if embedded is None else paths.look_up(found, embedded)
     if embedded is None or not isinstance(text, str) or not text:
         return found
-    return found | {embedded[0].text: document("json", text.encode())}
+    return found | {embedded[0].text: payloads.json_object(text.encode())}
 
 
 def _disagreements(mapping: Mapping, topic: str, found: dict[str, object]) -> list[str]:
@@ -198,10 +192,11 @@ def _disagreements(mapping: Mapping, topic: str, found: dict[str, object]) -> li
     ]
 
 
-def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) -> str:
+def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) -> tuple[str, str]:
+    """The logger's id, and the channel if the same text names it, else an empty one."""
     stated: list[str] = []
     if rule.path is not None:
-        value = paths.look_up(found, paths.bound(rule.path, one.taken))
+        value = paths.beside(found, rule.path, one)
         if not isinstance(value, str):
             raise RejectedPayload("bad_type", f"{paths.shown(rule.path)} = {value!r:.80}, the logger's id, a text")
         stated.append(_formed(rule.form, value))
@@ -211,7 +206,15 @@ def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) 
         stated.append(_formed(rule.form, one.taken[rule.wildcard - 1]))
     if len(set(stated)) > 1:
         raise RejectedPayload("logger_mismatch", f"{stated[0]!r:.80}, the topic says {stated[1]!r:.80}")
-    return _name(rule.prefix + stated[0])
+    if rule.pattern is None:
+        return _name(rule.prefix + stated[0]), ""
+    parts = rule.pattern.fullmatch(stated[0][:_LONGEST_NAME])
+    if parts is None:
+        raise RejectedPayload("bad_value", f"{stated[0]!r:.80} is not of the form {rule.pattern.pattern!r:.200}")
+    groups = parts.groupdict("")
+    return _name(rule.prefix + groups["logger"]), _channel_name(groups.get("channel", "")) if groups.get(
+        "channel"
+    ) else ""
 
 
 def _formed(form: Form, text: str) -> str:
@@ -233,17 +236,24 @@ def _formed(form: Form, text: str) -> str:
 
 def _channel(rule: ReadingRule, topic: str, found: dict[str, object], one: Found) -> str:
     if rule.channel_path is not None:
-        value = paths.look_up(found, paths.bound(rule.channel_path, one.taken))
+        value = paths.beside(found, rule.channel_path, one)
         if isinstance(value, str) and value:
-            return _name(value)
+            return _channel_name(value)
     if rule.channel_topic_level is not None:
-        return _name(topic.split("/")[rule.channel_topic_level - 1])
-    return _name(WILDCARD_TEXT.sub(lambda match: one.taken[int(match[1]) - 1], rule.channel))
+        return _channel_name(topic.split("/")[rule.channel_topic_level - 1])
+    return _channel_name(WILDCARD_TEXT.sub(lambda match: one.taken[int(match[1]) - 1], rule.channel))
 
 
 def _name(text: str) -> str:
-    if not (1 <= len(text) <= 64 and text.isprintable() and "/" not in text):
-        raise RejectedPayload("bad_value", f"{text!r:.80}, a name is 1 to 64 printable characters without '/'")
+    if "/" in text:
+        raise RejectedPayload("bad_value", f"{text!r:.80}, a logger's id has no '/'")
+    return _channel_name(text)
+
+
+def _channel_name(text: str) -> str:
+    """A channel may be named with '/', as the metrics of an edge node are."""
+    if not (1 <= len(text) <= 64 and text.isprintable()):
+        raise RejectedPayload("bad_value", f"{text!r:.80}, a name is 1 to 64 printable characters")
     return text
 
 
@@ -255,9 +265,13 @@ def _temperature(mapping: Mapping, rule: ReadingRule, found: dict[str, object], 
     if isinstance(value, str):
         reasons = (sentinel.reason for sentinel in mapping.sentinels if sentinel.what == value)
         return FAULT_MC, next(reasons, "not_a_number")
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         raise RejectedPayload("bad_type", f"{one.place} = {value!r:.80}, a number or null")
+    if not math.isfinite(value):
+        return FAULT_MC, "not_a_number"
     unit = rule.unit or _stated_unit(rule, found, one)
+    if unit is None:
+        raise RejectedPayload("bad_unit", f"{paths.shown(rule.unit_path or ())} of {one.place}: not C, F or K")
     mc = milli_celsius(Decimal(str(value)), unit)
     if mc is None:
         return FAULT_MC, "implausible"
@@ -271,13 +285,12 @@ def _all_hold(sentinel: Sentinel, found: dict[str, object], value: object) -> bo
     return all(paths.look_up(found, path) == value for path in sentinel.together)
 
 
-def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Unit:
-    path = rule.unit_path or ()
-    stated = paths.look_up(found, paths.bound(path, one.taken))
-    unit = UNITS.get(stated) if isinstance(stated, str) else None
-    if unit is None:
-        raise RejectedPayload("bad_unit", f"{paths.shown(path)} = {stated!r:.80}, C, F or K")
-    return unit
+def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Unit | None:
+    """The unit that stands in the message; None where none does, or another than of temperature."""
+    if rule.unit_path is None:
+        return rule.unit
+    stated = paths.beside(found, rule.unit_path, one)
+    return UNITS.get(stated) if isinstance(stated, str) else None
 
 
 def _shown(found: dict[str, object], path: Path) -> str:

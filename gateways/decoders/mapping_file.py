@@ -23,11 +23,11 @@ from gateways.decoders.mapping import (
     Ignored,
     LoggerRule,
     Mapping,
-    PayloadKind,
     ReadingRule,
     Sentinel,
 )
 from gateways.decoders.paths import Path
+from gateways.decoders.payloads import PayloadKind
 from gateways.decoders.toml_table import Table, matching, one_of, positive, several, text
 from gateways.units import milli_celsius
 
@@ -64,7 +64,19 @@ def parse(content: str, file: str) -> Mapping:
         written = tomllib.loads(content, parse_float=Decimal)
     except tomllib.TOMLDecodeError as exc:
         raise BadInput(f"not valid TOML: {exc}", file=file) from exc
+    if "like" in written:
+        return _mapping(Table(_base(written, file) | written, file, ""))
     return _mapping(Table(written, file, ""))
+
+
+def _base(written: dict[str, Any], file: str) -> dict[str, Any]:
+    """What the built-in mapping says that another one is like; each key of the other replaces its own."""
+    like = written.pop("like")
+    known = sorted(built_in.stem for built_in in BUILT_IN.glob("*.toml"))
+    if like not in known:
+        raise BadInput(f"must be a built-in mapping: {', '.join(known)}", file=file, key="like", value=like)
+    base = tomllib.loads((BUILT_IN / f"{like}.toml").read_text(encoding="utf-8"), parse_float=Decimal)
+    return {key: value for key, value in base.items() if key != "tested"}
 
 
 def _mapping(table: Table) -> Mapping:
@@ -108,6 +120,8 @@ def _time(table: Table) -> TimeRule:
 
 def _reading(table: Table, times: tuple[TimeRule, ...], topics: tuple[str, ...]) -> ReadingRule:
     temperature = table.take("temperature", several(_path))
+    if not all(path[0].text for path in temperature):
+        raise table.refuse("temperature", "must not begin with a dot")
     counts = sorted({paths.wildcards(path) for path in temperature})
     if len(counts) > 1:
         raise table.refuse("temperature", "the paths must have equally many wildcards")
@@ -121,6 +135,7 @@ def _reading(table: Table, times: tuple[TimeRule, ...], topics: tuple[str, ...])
         unit_path=table.maybe("unit_path", _path),
         skip=table.take("skip", several(text), ()),
         time=own or times,
+        skip_other_units=table.take("skip_other_units", _switch, False),
     )
     if (rule.unit is None) == (rule.unit_path is None):
         raise table.refuse("unit", "give either unit or unit_path")
@@ -145,6 +160,7 @@ def _logger(table: Table, topics: tuple[str, ...], readings: tuple[ReadingRule, 
         wildcard=table.maybe("wildcard", positive),
         form=table.take("form", one_of(get_args(Form)), "text"),
         prefix=table.take("prefix", text, ""),
+        pattern=table.maybe("pattern", _pattern),
     )
     if rule.path is None and rule.topic_level is None and rule.wildcard is None:
         raise table.refuse("path", "is missing: path, topic_level or wildcard says which logger it is")
@@ -189,8 +205,8 @@ def _path(value: object) -> Path:
 
 def _exact_path(value: object) -> Path:
     path = _path(value)
-    if paths.wildcards(path):
-        raise ValueError("takes no wildcards")
+    if paths.wildcards(path) or not path[0].text:
+        raise ValueError("takes no wildcards, and begins with no dot")
     return path
 
 
@@ -215,6 +231,22 @@ def _level(topics: tuple[str, ...]) -> Callable[[Any], int]:
         return positive(value)
 
     return read
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _pattern(value: object) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text(value))
+    except re.error as exc:
+        raise ValueError(f"must be a regular expression: {exc}") from exc
+    if "logger" not in pattern.groupindex or not pattern.groupindex.keys() <= {"logger", "channel"}:
+        raise ValueError("must have a group (?P<logger>...) and may have one (?P<channel>...)")
+    return pattern
 
 
 def _unit(value: object) -> Any:

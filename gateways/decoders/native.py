@@ -23,6 +23,8 @@ MAX_READINGS = 5000
 LATEST_MS = 7_289_654_399_999
 """The last millisecond of the year 2200; the first instant is 1970."""
 
+_COLDEST = np.uint32(ABSOLUTE_ZERO_MC % 2**32)
+_SPAN_MC = HIGHEST_MC - ABSOLUTE_ZERO_MC
 _LARGEST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
@@ -67,10 +69,11 @@ def _columns(document: Mapping[str, object]) -> Columns:
     at_ms = _times(document, len(mc))
 
     faults: dict[int, str] = {}
-    if int(mc.min()) < ABSOLUTE_ZERO_MC or int(mc.max()) > HIGHEST_MC:
+    # Seen from absolute zero, without a sign, what is below it is far above everything: one comparison for both ends.
+    if np.maximum.reduce(mc.view(np.uint32) - _COLDEST) > _SPAN_MC:
         implausible = (mc < ABSOLUTE_ZERO_MC) | (mc > HIGHEST_MC)
         faults = {i: "null" if mc[i] == FAULT_MC else "implausible" for i in np.flatnonzero(implausible).tolist()}
-        mc[implausible] = FAULT_MC
+        mc = np.where(implausible, np.int32(FAULT_MC), mc)
     faults |= _stated_reasons(document, faults)
     return at_ms, mc, faults
 
@@ -85,7 +88,7 @@ def _times(document: Mapping[str, object], readings: int) -> Milliseconds:
         raise RejectedPayload("bad_value", "every and dt exclude each other")
     if dt is not None:
         offsets = _offsets(dt, readings)
-        _check_instants(t0 + int(offsets.min()), t0 + int(offsets.max()))
+        _check_instants(t0 + int(np.minimum.reduce(offsets)), t0 + int(np.maximum.reduce(offsets)))
         return t0 + offsets
     if every is None:
         if readings > 1:
@@ -97,7 +100,8 @@ def _times(document: Mapping[str, object], readings: int) -> Milliseconds:
         raise RejectedPayload("bad_value", f"{_shown('every', every)}, more than 0 ms")
     _check_instants(t0, t0 + every * (readings - 1))
     # One reading has no second to be late for: its `every` may be any number, also one that no column can hold.
-    return t0 + (every if readings > 1 else 1) * np.arange(readings, dtype=np.int64)
+    step = every if readings > 1 else 1
+    return np.arange(t0, t0 + step * readings, step, dtype=np.int64)
 
 
 def _offsets(dt: object, readings: int) -> Milliseconds:

@@ -79,6 +79,17 @@ def is_time(text: str) -> bool:
     return _take_apart(text) is not None
 
 
+def orders(texts: Sequence[str]) -> tuple[Order, ...]:
+    """The orders of day, month and year in which all of these are dates, one of those that give the same dates."""
+    parts = [part for part in map(_take_apart, texts) if part is not None]
+    found: dict[tuple[datetime | None, ...], Order] = {}
+    for order in ORDERS:
+        days = tuple(_day(part, order) for part in parts)
+        if days and None not in days:
+            found.setdefault(days, order)
+    return tuple(found.values())
+
+
 def instants(stamps: Sequence[Stamp], clock: Clock, file: str) -> tuple[list[int], str]:
     """The instant [ms UTC] of each row, and how the order of the date was found (empty if it was never open).
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timezone
 from typing import NamedTuple
 
 from coldchain.errors import BadInput
 from gateways.files import cells, clock, text_table
+from gateways.files.clock import Order
 from gateways.files.text_table import Row
+from gateways.units import Unit
 
 _DATE_ALONE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}", re.ASCII)
 _TIME_ALONE = re.compile(r"\d{1,2}:\d\d(:\d\d)?( ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
-_ABOUT_TEMPERATURE = re.compile(r"temp|therm|probe|sensor|[°º]|celsius|fahrenheit", re.I)
+# In the languages that loggers' programs write: "temp" serves most of them.
+_ABOUT_TEMPERATURE = re.compile(
+    r"temp|therm|probe|sensor|sonde|fühler|[°º℃℉]|celsius|fahrenheit"
+    "|teplot|lämpö|hőmérs|s\u0131cakl|hitastig|темпер|θερμ|温度|온도|อุณหภูมิ",
+    re.I,
+)
 _LOOKED_AT = 200
 
 
@@ -61,6 +69,38 @@ def columns(delimiter: str, rows: tuple[Row, ...]) -> Sniffed:
     numeric = [i for i in range(width) if i not in time and _mostly(body, i, cells.is_number)]
     named = [i for i in numeric if _ABOUT_TEMPERATURE.search(rows[header].cells[i])]
     return Sniffed(delimiter, rows, header, time, tuple(named or [i for i in numeric if i > 0][:1]))
+
+
+class Noticed(NamedTuple):
+    """What the rows show beside their columns. `orders`: in which their dates can be read, one if they prove it.
+
+    `decimal_marks` has two where the file mixes them, which an import refuses; `events` counts rows of the first ones
+    that hold a mark in the place of a temperature.
+    """
+
+    decimal_marks: tuple[str, ...]
+    orders: tuple[Order, ...]
+    zone: timezone | None
+    units: tuple[Unit, ...]
+    events: int
+
+
+def notice(seen: Sniffed) -> Noticed:
+    """Decimal mark, order of the date, zone, units and event rows, as far as header and first rows show them."""
+    header, body = seen.rows[seen.header].cells, seen.rows[seen.header + 1 : seen.header + 1 + _LOOKED_AT]
+    numbers = [
+        row.cells[i] for row in body for i in seen.temperatures if i < len(row.cells) and cells.is_number(row.cells[i])
+    ]
+    times = [" ".join(row.cells[i] for i in seen.time if i < len(row.cells)) for row in body]
+    without = [row for row in body if not any(i < len(row.cells) and row.cells[i] for i in seen.temperatures)]
+    others = {i for i in range(1, len(header)) if i not in seen.time and i not in seen.temperatures}
+    return Noticed(
+        decimal_marks=tuple(sorted({mark for number in numbers for mark in ".," if mark in number})),
+        orders=clock.orders(times),
+        zone=clock.stated_zone(" ".join(header[i] for i in seen.time)),
+        units=tuple(sorted({unit for i in seen.temperatures if (unit := cells.stated_unit(header[i]))})),
+        events=sum(any(i < len(row.cells) and row.cells[i] for i in others) for row in without),
+    )
 
 
 def pattern(header: str) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldchain.errors import BadInput
-from gateways.files import ChannelColumn, Mapping, TimeColumns, built_in, dump, load, parse
-from gateways.files.sniff import pattern, sniff
+from gateways.files import ChannelColumn, Mapping, TimeColumns, built_in, clock, dump, load, parse
+from gateways.files.sniff import notice, pattern, sniff
 
 GOOD = """\
 mapping = "probe"
@@ -96,6 +96,47 @@ def test_sniffing_finds_delimiter_header_and_columns() -> None:
     rows = "".join(f"{i};13/04/2026;1{i}:00:00;0{i};4,{i};50,1\n" for i in range(5))
     seen = sniff("Report\nMade by;someone\n\nNo;Date;Time;Id;Temp (°C);RH\n" + rows, "x.csv")
     assert (seen.delimiter, seen.rows[seen.header].line, seen.time, seen.temperatures) == (";", 4, (1, 2), (4,))
+
+
+def test_sniffing_notices_mark_order_unit_zone_probes_and_events() -> None:
+    head = "Nr;Datum, GMT+02:00;F\u00fchler 1 (\u00b0C);F\u00fchler 2 (\u00b0C);Ereignis\n"
+    rows = "".join(f"{i};{12 + i:02}.04.2026 10:00;4,{i};-1{i},5;\n" for i in range(3))
+    seen = sniff(head + rows + "4;15.04.2026 10:07;;;Logged\n", "x.csv")
+    assert (seen.delimiter, seen.time, seen.temperatures) == (";", (1,), (2, 3))
+    found = notice(seen)
+    assert found[:2] == ((",",), ("dmy",))
+    assert (str(found.zone), found.units, found.events) == ("UTC+02:00", ("c",), 1)
+
+
+@pytest.mark.parametrize(
+    ("dates", "orders"),
+    [
+        (["03/04/2026 10:00", "05/06/2026 10:00"], ("dmy", "mdy")),
+        (["03/04/2026 10:00", "13/04/2026 10:00"], ("dmy",)),
+        (["04/13/2026 10:00"], ("mdy",)),
+        (["2026-04-03 10:00"], ("dmy",)),
+        (["03/03/2026 10:00"], ("dmy",)),
+        (["01/02/03 10:00"], ("dmy", "mdy", "ymd")),
+        (["13/04/2026 10:00", "04/13/2026 10:00"], ()),
+        ([], ()),
+    ],
+)
+def test_the_orders_in_which_all_dates_can_be_read_are_told_once_each(
+    dates: list[str], orders: tuple[str, ...]
+) -> None:
+    assert clock.orders(dates) == orders
+
+
+@pytest.mark.parametrize(
+    "header", ["Temperatura", "Temp\u00e9rature", "Lämpötila", "Teplota", "\u6e29\u5ea6", "Темп.", "℃"]
+)
+def test_a_header_in_another_language_is_known_for_a_temperature(header: str) -> None:
+    rows = "".join(f"1{i};2026-04-13 10:0{i};4{i}\n" for i in range(3))
+    assert sniff(f"RH;Time;{header}\n" + rows, "x.csv").temperatures == (2,)
+
+
+def test_a_file_that_mixes_its_decimal_marks_is_noticed() -> None:
+    assert notice(sniff("Time;Temp\n2026-04-13 10:00;4.5\n2026-04-13 10:10;4,5\n", "x.csv")).decimal_marks == (",", ".")
 
 
 def test_sniffing_refuses_what_is_no_table() -> None:

@@ -95,6 +95,40 @@ def test_an_own_mapping_replaces_its_namesake(tmp_path: Path) -> None:
         decoder(tmp_path).read("tele/x/SENSOR", payload, RECEIVED_MS)
 
 
+def test_a_mapping_that_is_like_a_built_in_one_says_only_what_is_different(tmp_path: Path) -> None:
+    (tmp_path / "ours.toml").write_text('name = "ours"\nlike = "tasmota"\ntopics = "site/+/SENSOR"\n')
+    own = decoder(tmp_path)
+    payload = b'{"SHT":{"Temperature":85},"TempUnit":"C"}'
+    for topic in ("site/x/SENSOR", "tele/x/SENSOR"):
+        (batch,) = own.read(topic, payload, RECEIVED_MS).batches
+        assert (batch.logger, batch.faults) == ("x", {0: "power_on"})
+    assert own.mappings[0].tested == "by its user"
+
+
+def test_a_value_of_another_unit_is_passed_over_where_the_mapping_says_so(tmp_path: Path) -> None:
+    (tmp_path / "plc.toml").write_text(GOOD + "skip_other_units = true\n")
+    rooms = PAYLOAD["rooms"] | {"e": {"value": 40, "unit": "%RH", "at": "2026-03-01T11:00:00"}, "f": {"value": 1}}  # type: ignore[operator]
+    batches = decoder(tmp_path).read("plant/X/temperatures", json.dumps({"rooms": rooms}).encode(), RECEIVED_MS).batches
+    assert [batch.channel for batch in batches] == ["room-a", "room-b.2", "room-c", "room-d"]
+
+
+def test_a_path_that_begins_with_a_dot_starts_where_the_temperature_stands(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace('"rooms.*.at"', '".at"').replace('"rooms.*.unit"', '".unit"').replace("rooms.*.value", "*.*.value")
+    )
+    (tmp_path / "plc.toml").write_text(text.replace("room-{1}", "room-{2}"))
+    payload = json.dumps(PAYLOAD).encode()
+    (tmp_path / "same").mkdir()
+    (tmp_path / "same" / "plc.toml").write_text(GOOD)
+    by_dot, by_path = (
+        decoder(folder).read("plant/X/temperatures", payload, RECEIVED_MS).batches
+        for folder in (tmp_path, tmp_path / "same")
+    )
+    assert [(b.key, b.at_ms.tolist(), b.temperature_mc.tolist()) for b in by_dot] == [
+        (b.key, b.at_ms.tolist(), b.temperature_mc.tolist()) for b in by_path
+    ]
+
+
 def test_a_replayed_log_is_read_by_own_mappings_too(folder: Path, tmp_path: Path) -> None:
     log = tmp_path / "day.ndjson"
     line = {"received_at": "2026-03-01T12:00:00Z", "topic": "plant/x/temperatures", "payload": PAYLOAD}
@@ -127,7 +161,7 @@ def test_the_service_keeps_what_own_mappings_read_and_writes_down_what_is_odd(fo
 def test_every_built_in_mapping_says_how_it_was_tested_and_stands_in_the_guide() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "connect.md").read_text()
     built_in = mapping_file.load(mapping_file.BUILT_IN)
-    assert len(built_in) == 10
+    assert len(built_in) == 14
     for one in built_in:
         assert one.tested != "by its user", one.name
         assert one.notes, one.name
@@ -188,6 +222,18 @@ def mistake(text: str) -> str:
         ("[logger]", "[[logger]]", "logger: must be a table: [logger]"),
         ("when =", "payload = 'xml'\nwhen =", "payload = 'xml': must be one of json, number"),
         ("when =", "embedded = 'a.b'\nwhen =", "embedded = 'a.b': must be a key of the document itself"),
+        ("when =", "like = 'gizmo'\nwhen =", "like = 'gizmo': must be a built-in mapping: chirpstack-v3, "),
+        ("when =", "like = 5\nwhen =", "like = 5: must be a built-in mapping: "),
+        ('prefix = "plc-"', "pattern = '('", "logger.pattern = '(': must be a regular expression: "),
+        ('prefix = "plc-"', "pattern = '.+'", "logger.pattern = '.+': must have a group (?P<logger>...)"),
+        ('prefix = "plc-"', "pattern = '(?P<logger>.)(?P<x>.)'", "must have a group (?P<logger>...) and may have one"),
+        (
+            'unit_path = "rooms.*.unit"',
+            'unit = "C"\nskip_other_units = 1',
+            "skip_other_units = 1: must be true or false",
+        ),
+        ('"rooms.*.value"', '".value"', "reading[1].temperature: must not begin with a dot"),
+        ('"rooms"', '".rooms"', "when = '.rooms': takes no wildcards, and begins with no dot"),
         ("when =", "when = = ", "not valid TOML: "),
     ],
 )
@@ -237,7 +283,7 @@ def test_topic_filters_follow_the_rules_of_mqtt(topic_filter: str, topic: str, c
 
 def test_a_path_finds_lists_maps_nulls_and_digits_and_remembers_its_wildcards() -> None:
     document = {"a": [{"t_1": 5, "t_x": 6}, {"t_12": None}], "b": {"*": 1, "t.1": 2}}
-    assert [tuple(one) for one in paths.find(document, paths.path("a.*.t_#"))] == [
+    assert [one[:3] for one in paths.find(document, paths.path("a.*.t_#"))] == [
         (5, ("0", "1"), "a.0.t_1"),
         (None, ("1", "12"), "a.1.t_12"),
     ]

@@ -1,0 +1,145 @@
+"""SenML (RFC 8428), JSON and CBOR: which temperatures does a pack hold, of which names, at which instants?
+
+Base fields stay in force for all records that follow; name = bn + n, time = bt + t, value = bv + v, unit = u, else bu.
+Only `Cel` and `K` are temperatures (section 12.1), so a record of any other unit is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from coldchain.errors import RejectedPayload
+from gateways.decoders import documents
+
+VERSION = 10
+"""Of RFC 8428; a pack that states a higher `bver` is refused (section 4.4)."""
+
+RELATIVE_BELOW_S = 2**28
+"""A resolved time below this is relative to now (section 4.5.3)."""
+
+TEMPERATURE_UNITS = {"Cel": "C", "K": "K"}
+
+# Section 6, table 4.
+_CBOR_LABELS = {
+    -1: "bver",
+    -2: "bn",
+    -3: "bt",
+    -4: "bu",
+    -5: "bv",
+    -6: "bs",
+    0: "n",
+    1: "u",
+    2: "v",
+    3: "vs",
+    4: "vb",
+    5: "s",
+    6: "t",
+    7: "ut",
+    8: "vd",
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*", re.ASCII)
+_LARGEST_S = 10**12
+
+
+class Resolved(NamedTuple):
+    """One record with the base fields worked in: time in seconds since 1970, `value` None if it holds no number."""
+
+    name: str
+    unit: str | None
+    time_s: Decimal
+    value: Decimal | None
+    text: str | None = None
+
+
+def document(payload: bytes, received_ms: int) -> dict[str, object]:
+    """The temperatures of a pack as a mapping reads them: `records` of `n`, `unit` (C or K), `value` and `ms`."""
+    return {"records": [_record(one) for one in resolve(payload, received_ms) if one.unit in TEMPERATURE_UNITS]}
+
+
+def _record(one: Resolved) -> dict[str, object]:
+    ms = int((one.time_s * 1000).to_integral_value())
+    value = one.text if one.value is None else one.value
+    return {"n": one.name, "unit": TEMPERATURE_UNITS[one.unit or ""], "value": value, "ms": ms}
+
+
+def resolve(payload: bytes, received_ms: int) -> Iterator[Resolved]:
+    """Every record of a pack that holds a value, resolved; times are absolute, `received_ms` being now.
+
+    Raises
+    ------
+    RejectedPayload : not a pack, a version above 10, or a label that ends in `_` (its sender says: refuse the pack
+        unless you understand it; section 4.4)
+    """
+    records = [_labelled(record) for record in documents.parse_list(payload)]
+    if not records:
+        raise RejectedPayload("bad_length", "a pack holds at least one record")
+    base_name, base_unit = "", None
+    base_time_s = base_value = Decimal(0)
+    for record in records:
+        version = record.get("bver", VERSION)
+        if type(version) is not int or not 1 <= version <= VERSION:
+            raise RejectedPayload("unknown_version", f"bver = {version!r:.80}, at most {VERSION}")
+        stated = _text(record, "bn")
+        base_name = base_name if stated is None else stated
+        base_unit = _text(record, "bu") or base_unit
+        base_time_s = _finite(record, "bt", base_time_s)
+        base_value = _finite(record, "bv", base_value)
+        if not record.keys() & {"v", "vs", "vb", "vd", "s"}:
+            continue  # base fields alone
+        name = base_name + (_text(record, "n") or "")
+        if not _NAME.fullmatch(name):
+            raise RejectedPayload("bad_value", f"{name!r:.80} is no SenML name")
+        time_s = base_time_s + _finite(record, "t", Decimal(0))
+        if time_s < RELATIVE_BELOW_S:
+            time_s += Decimal(received_ms) / 1000
+        if not 0 <= time_s < _LARGEST_S:
+            raise RejectedPayload("bad_time", f"{name}: {time_s} s is not within the years 1970 to 2200")
+        unit = _text(record, "u") or base_unit
+        if record.keys() & {"v", "vs"}:
+            value = _number(record, "v")
+            yield Resolved(name, unit, time_s, None if value is None else base_value + value, _text(record, "vs"))
+
+
+def _labelled(record: object) -> dict[str, object]:
+    """A record by its JSON labels; CBOR may write them as integers."""
+    if not isinstance(record, dict):
+        raise RejectedPayload("bad_type", f"{record!r:.80}: a record is an object")
+    found: dict[str, object] = {}
+    for label, value in record.items():
+        name = label if isinstance(label, str) else _CBOR_LABELS.get(label) if type(label) is int else None
+        if name is None:
+            continue
+        if name.endswith("_"):
+            raise RejectedPayload("must_understand", f"label {name!r:.80}")
+        if name in found:
+            raise RejectedPayload("duplicate_key", f"label {name!r} stands twice in one record")
+        found[name] = value
+    return found
+
+
+def _text(record: Mapping[str, object], label: str) -> str | None:
+    value = record.get(label)
+    if value is not None and not isinstance(value, str):
+        raise RejectedPayload("bad_type", f"{label} = {value!r:.80}, a text")
+    return value
+
+
+def _number(record: Mapping[str, object], label: str) -> Decimal | None:
+    value = record.get(label)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise RejectedPayload("bad_type", f"{label} = {value!r:.80}, a number")
+    return Decimal(str(value))
+
+
+def _finite(record: Mapping[str, object], label: str, default: Decimal) -> Decimal:
+    value = _number(record, label)
+    if value is None:
+        return default
+    if not value.is_finite():
+        raise RejectedPayload("bad_value", f"{label} = {value}, a finite number")
+    return value
