@@ -14,6 +14,7 @@ from coldchain.model import end_ms
 from coldchain.readings import ChannelKey
 from coldchain.registry import KitGroup
 from coldchain.scene import Scene
+from coldchain.stages import stays
 from coldchain.state import State, Step
 from coldchain.tally import Tally
 
@@ -54,7 +55,8 @@ def _counted(scene: Scene, group: KitGroup, until_ms: int, now_ms: int) -> Tally
     before = before or tally.begin(counted, route[0].from_ms)
     to_ms = min(until_ms, judgement.evaluation_instant(scene, route, state.silent_until))
     since_ms = before.as_of_ms - counted.longest_window_ms
-    return tally.advance(before, counted, history.kit_record(route, scene.places, to_ms, since_ms))
+    record = history.kit_record(route, scene.places, to_ms, since_ms)
+    return tally.advance(before, counted, record, stays(route, state.registry.places))
 
 
 def _needed(state: State, group_id: str, place: str, counted: Tally) -> Iterator[int]:
