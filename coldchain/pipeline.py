@@ -116,7 +116,7 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     """The state under a changed registry or changed rules, and what judging the kit groups that they touch finds.
 
     Places that are watched and of a stage as before, and groups that share the fate and the rules they had, go on from
-    where they were. `before` must not be used any more. Raises ValueError without an archive to read changed channels again.
+    where they were. `before` must not be used any more. Raises ValueError without an archive to read channels again.
     """
     if before.archive is None:
         raise ValueError("a state without an archive cannot be amended: start it again")

@@ -1,8 +1,8 @@
 """What a kit has been exposed to so far, counted in such a form that counting can go on.
 
 A `Tally` holds everything that later data may still add to: totals, one row for every limit and for every stage's share
-of one, Arrhenius sums, trailing windows, excursions. `advance` counts a further piece of the kit's record. Counting a life in pieces gives the bits of
-counting it at once, so a kit's past need not be kept in memory to judge its present.
+of one, Arrhenius sums, trailing windows, excursions. `advance` counts a further piece of the kit's record. Counting a
+life in pieces gives the bits of counting it at once, so a kit's past need not be kept in memory to judge its present.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class Tally:
     """Everything counted over a kit's record `(start_ms, as_of_ms]`; never changed, `advance` makes a new one.
 
     `totals`: fields of `kernels.add_totals`. `limits`, `shares`: a row for every row of the measures; that of a share
-    covers the time in its stage alone. `sums`: Arrhenius sums for every rate. `windows`, `peak_weights`: for every trailing window. `above`, `below`: runs outside the label.
+    covers the time in its stage alone. `sums`: Arrhenius sums for every rate. `windows`, `peak_weights`: for every
+    trailing window. `above`, `below`: runs outside the label.
     """
 
     start_ms: int
