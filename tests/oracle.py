@@ -187,8 +187,8 @@ def kit_history(
     inside = [w for w in watches if w.from_ms < w.interval.at_ms <= min(w.to_ms, as_of_ms)]
     instants = sorted({w.interval.at_ms for w in inside if w.interval.known})
     conflicts = sorted({(w.interval.at_ms, *w.channel) for w in inside if len(w.interval.temperatures_mc) > 1})
-    places = {table["id"]: table for table in registry["place"]}
-    stages = [(stay, stage_of(places[stay.place])) for stay in stays]
+    stage_at = {table["id"]: stage_of(table) for table in registry.get("place", [])}
+    stages = [(stay, stage_at.get(stay.place)) for stay in stays]
     return History(start_ms, as_of_ms, pieces, instants, conflicts, custody_findings(stays, as_of_ms), stages)
 
 
