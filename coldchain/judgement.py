@@ -10,7 +10,7 @@ from coldchain.history import NOTHING, Record
 from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, end_ms
 from coldchain.registry import KitGroup, Registry
 from coldchain.scene import Scene
-from coldchain.stages import stays
+from coldchain.stages import NO_STAYS, Stays, stays
 from coldchain.state import State
 from coldchain.tally import Tally
 
@@ -38,7 +38,7 @@ def judge(
     if not route:
         return Judged(stability.assess(profile, None, opening, history.custody_problems(route, 0)))
     as_of_ms = evaluation_instant(scene, route, silent_until)
-    in_stage = stays(route, state.registry.places)
+    in_stage = stays_of(state, group, route)
     before = state.tallies.get(group.id)
     kept = None
     if before is not None and before.as_of_ms <= min(changed_from_ms, as_of_ms):
@@ -65,6 +65,11 @@ def judge(
 def route_of(state: State, group: KitGroup, now_ms: int) -> tuple[CustodySegment, ...]:
     """The route by which a group is judged: up to now in a live state, else the whole one."""
     return history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
+
+
+def stays_of(state: State, group: KitGroup, route: Sequence[CustodySegment]) -> Stays:
+    """When a group is in which stage on its route, as far as its limits ask for that."""
+    return stays(route, state.registry.places) if state.measures[group.id].stages else NO_STAYS
 
 
 def route_and_record(

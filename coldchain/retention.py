@@ -14,7 +14,6 @@ from coldchain.model import end_ms
 from coldchain.readings import ChannelKey
 from coldchain.registry import KitGroup
 from coldchain.scene import Scene
-from coldchain.stages import stays
 from coldchain.state import State, Step
 from coldchain.tally import Tally
 
@@ -56,7 +55,7 @@ def _counted(scene: Scene, group: KitGroup, until_ms: int, now_ms: int) -> Tally
     to_ms = min(until_ms, judgement.evaluation_instant(scene, route, state.silent_until))
     since_ms = before.as_of_ms - counted.longest_window_ms
     record = history.kit_record(route, scene.places, to_ms, since_ms)
-    return tally.advance(before, counted, record, stays(route, state.registry.places))
+    return tally.advance(before, counted, record, judgement.stays_of(state, group, route))
 
 
 def _needed(state: State, group_id: str, place: str, counted: Tally) -> Iterator[int]:
