@@ -92,14 +92,15 @@ def _findings(
             found = exposure.trailing_mkt_of(window, peak_weight, limit.activation_energy_j_mol / GAS_CONSTANT_J_MOL_K)
             findings.append(_finding(limit, peak_c=found.peak_c, breached_at_ms=found.breached_at_ms))
         else:
-            finding = _counted(limit, next(rows), tally.start_ms, facts, opening.get(limit.id, 0))
-            used = [exposure.out_of_range_of(next(shares)).total_ms for _ in limit.stages]
-            findings.append(replace(finding, stages=_stages(limit, used)) if used else finding)
+            stages = tuple(StageUse(*share, exposure.out_of_range_of(next(shares)).total_ms) for share in limit.stages)
+            findings.append(_counted(limit, next(rows), stages, tally.start_ms, facts, opening.get(limit.id, 0)))
     return tuple(findings)
 
 
-def _counted(limit: Limit, row: list[int], start_ms: int, facts: Totals, opening: int) -> LimitFinding:
-    """The finding of a limit on time, runs or unknown time."""
+def _counted(
+    limit: Limit, row: list[int], stages: tuple[StageUse, ...], start_ms: int, facts: Totals, opening: int
+) -> LimitFinding:
+    """The finding of a limit on time, runs or unknown time; only a total of time out of range has `stages`."""
     found = exposure.out_of_range_of(row)
     match limit.kind:
         case Kind.UNKNOWN_SINGLE:
@@ -123,19 +124,15 @@ def _counted(limit: Limit, row: list[int], start_ms: int, facts: Totals, opening
         finding,
         worst_case_used=opening + found.worst_total_ms,
         exhausted_in_ms=(limit.allowed - finding.used) // found.sides_now if is_running_out else None,
+        stages=stages,
     )
 
 
 def _unspent(limit: Limit, opening: int) -> LimitFinding:
-    """A finding without any history: only the opening balance is used."""
+    """A finding without any history: only the opening balance is used, which was spent in no stage that is known."""
     has_worst_case = limit.kind in (Kind.ACCUMULATED, Kind.SINGLE_EVENT)
     finding = _finding(limit, opening, worst_case_used=opening if has_worst_case else None)
-    return replace(finding, stages=_stages(limit, [0] * len(limit.stages))) if limit.stages else finding
-
-
-def _stages(limit: Limit, used: Sequence[int]) -> tuple[StageUse, ...]:
-    """What a kit used of each share; an opening balance was spent in no stage that is known."""
-    return tuple(StageUse(share.stage, share.allowed_ms, ms) for share, ms in zip(limit.stages, used, strict=True))
+    return replace(finding, stages=tuple(StageUse(*share, 0) for share in limit.stages))
 
 
 def _spent(limit: Limit, opening: int, amount: int, start_ms: int, breached_at_ms: int | None) -> LimitFinding:

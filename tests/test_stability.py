@@ -301,3 +301,9 @@ def test_an_empty_history_is_within_the_label_so_far() -> None:
         profile(), Record(History(1000, EMPTY.at_ms, EMPTY.temperature_mc, EMPTY.temperature_mc), EMPTY.at_ms, ()), {}
     )
     assert (found.verdict, found.known_ms, found.as_of_ms, found.mkt_c) == (Verdict.WITHIN_LABEL, 0, 1000, None)
+
+
+def test_unknown_time_has_no_worst_case_but_itself() -> None:
+    for kind in (Kind.UNKNOWN_ACCUMULATED, Kind.UNKNOWN_SINGLE):
+        found = finding(limit(kind, 60), (10, 9000), (20, None), (10, 5000))
+        assert (found.used, found.worst_case_used, found.exhausted_in_ms) == (20, None, None)
