@@ -292,7 +292,8 @@ def test_an_opening_balance_is_of_no_stage() -> None:
 
 def test_a_place_whose_kits_wait_is_looked_at_before_a_share_is_passed_even_if_the_budget_is_broken() -> None:
     registered = REGISTRY.replace('profile = "mab-017" }]', 'profile = "mab-017", opening = { "above-8" = "3h" } }]')
-    state, stored = live(steady("lg-d", 0, 60, 5000), registered=registered)
+    transit_only = STAGED.replace(', depot = "10min"', "")
+    state, stored = live(steady("lg-d", 0, 60, 5000), registered=registered, rules=transit_only)
     told = []
     for when in range(65, 120, 5):
         found = feed(state, stored, batch("lg-b", (when, 9000)), now=when)
