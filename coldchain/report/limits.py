@@ -48,17 +48,20 @@ def limit_row(limit: Limit, finding: LimitFinding, kit: Kit, assessment: Assessm
         row["min_coverage"] = str(limit.min_coverage)
         row["activation_energy_j_mol"] = limit.activation_energy_j_mol
     if finding.stages:
-        row["stages"] = [_share(use, is_computable=state != "not computable") for use in finding.stages]
+        row["stages"] = [_share(use, is_known=is_computable(assessment)) for use in finding.stages]
     return row
 
 
-def _share(use: StageUse, *, is_computable: bool) -> dict[str, Any]:
-    """Use of the share of one stage, without opening balances; `remaining` is negative where the share is passed."""
+def _share(use: StageUse, *, is_known: bool) -> dict[str, Any]:
+    """Use of the share of one stage, without opening balances; `remaining_ms` is negative where the share is passed.
+
+    `is_known`: whether any temperature of the kit is known; else nothing can be computed.
+    """
     return {
         "stage": use.stage.value,
-        "used_ms": use.used if is_computable else None,
+        "used_ms": use.used if is_known else None,
         "allowed_ms": use.allowed,
-        "remaining_ms": use.allowed - use.used if is_computable else None,
+        "remaining_ms": use.allowed - use.used if is_known else None,
     }
 
 
