@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from coldchain import limit_words
 from coldchain.instant import iso
-from coldchain.model import Severity
+from coldchain.model import Severity, Stage
 from coldchain.profiles import Limit, StabilityProfile
 from coldchain.redundancy import covers
 
 NO_LIMIT = "no limit"
+NO_SHARE = "no share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def _limit(old: Limit, new: Limit) -> Iterator[Change]:
     if old.allowed != new.allowed:
         effect = "stricter" if new.allowed < old.allowed else "looser"
         yield Change(new.id, subject, limit_words.allowed(old), limit_words.allowed(new), effect)
+    yield from _stages(old, new, subject)
     if old.min_coverage != new.min_coverage:
         effect = "stricter" if new.min_coverage < old.min_coverage else "looser"
         yield Change(new.id, f"{subject}, least coverage", str(old.min_coverage), str(new.min_coverage), effect)
@@ -98,6 +100,15 @@ def _limit(old: Limit, new: Limit) -> Iterator[Change]:
         yield Change(new.id, f"{subject}, severity", old.severity, new.severity, effect)
     if old.source != new.source:
         yield Change(new.id, f"{subject}, source", old.source, new.source)
+
+
+def _stages(old: Limit, new: Limit, subject: str) -> Iterator[Change]:
+    """Shares of stages decide over warnings alone: no effect on kits."""
+    before, after = dict(old.stages), dict(new.stages)
+    for stage in Stage:
+        if before.get(stage) != after.get(stage):
+            texts = (NO_SHARE if s is None else limit_words.time(s) for s in (before.get(stage), after.get(stage)))
+            yield Change(new.id, f"{subject}, share of {stage}", *texts)
 
 
 def _effect(is_stricter: bool, is_looser: bool) -> str:

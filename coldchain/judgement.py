@@ -10,6 +10,7 @@ from coldchain.history import NOTHING, Record
 from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, end_ms
 from coldchain.registry import KitGroup, Registry
 from coldchain.scene import Scene
+from coldchain.stages import NO_STAYS, Stays, stays
 from coldchain.state import State
 from coldchain.tally import Tally
 
@@ -37,6 +38,7 @@ def judge(
     if not route:
         return Judged(stability.assess(profile, None, opening, history.custody_problems(route, 0)))
     as_of_ms = evaluation_instant(scene, route, silent_until)
+    in_stage = stays_of(state, group, route)
     before = state.tallies.get(group.id)
     kept = None
     if before is not None and before.as_of_ms <= min(changed_from_ms, as_of_ms):
@@ -50,11 +52,12 @@ def judge(
         record = history.kit_record(route, whole, as_of_ms)
         put_away_ms = max(scene.places.get(s.place, NOTHING).since_ms for s in route) + counted.longest_window_ms
         begun = tally.begin(counted, route[0].from_ms)
-        before = kept = tally.advance(begun, counted, history.kit_record(route, whole, min(as_of_ms, put_away_ms)))
+        put_away = history.kit_record(route, whole, min(as_of_ms, put_away_ms, now_ms))  # no route is sure beyond now
+        before = kept = tally.advance(begun, counted, put_away, in_stage)
         for segment in route:
             if end_ms(segment) > kept.as_of_ms - counted.longest_window_ms:
                 scene.keep(segment.place, max(kept.as_of_ms - counted.longest_window_ms, segment.from_ms))
-    whole_life = tally.advance(before, counted, record)
+    whole_life = tally.advance(before, counted, record, in_stage)
     problems = history.custody_problems(route, as_of_ms)
     return Judged(stability.assess(profile, whole_life, opening, problems), record, kept)
 
@@ -62,6 +65,11 @@ def judge(
 def route_of(state: State, group: KitGroup, now_ms: int) -> tuple[CustodySegment, ...]:
     """The route by which a group is judged: up to now in a live state, else the whole one."""
     return history.route_until(group.fate.route, now_ms) if state.is_live else group.fate.route
+
+
+def stays_of(state: State, group: KitGroup, route: Sequence[CustodySegment]) -> Stays:
+    """When a group is in which stage on its route, as far as its limits ask for that."""
+    return stays(route, state.registry.places) if state.measures[group.id].stages else NO_STAYS
 
 
 def route_and_record(

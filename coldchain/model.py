@@ -44,6 +44,15 @@ class Kind(StrEnum):
     UNKNOWN_SINGLE = "unknown_single"
 
 
+class Stage(StrEnum):
+    """A part of a kit's way to the patient, in the order of that way."""
+
+    DEPOT = "depot"
+    TRANSIT = "transit"
+    SITE = "site"
+    PATIENT = "patient"
+
+
 @dataclass(frozen=True, slots=True)
 class Logger:
     """A data logger and what its readings are worth."""
@@ -59,10 +68,11 @@ class Logger:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where kits are kept: a cold room, a shipper box, a site fridge."""
+    """Where kits are kept: a cold room, a shipper box, a site fridge. `stage` None: time there is of no stage."""
 
     id: str
     kind: str
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,19 @@ class Excursion:
     extreme_mc: int
 
 
+class StageUse(NamedTuple):
+    """How much of a limit's budget a kit has used up in one stage, and the share [ms] that it may use up there."""
+
+    stage: Stage
+    allowed: int
+    used: int
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether more is used than the share."""
+        return self.used > self.allowed
+
+
 @dataclass(frozen=True, slots=True)
 class LimitFinding:
     """How much of one limit is used. Units follow `kind`: ms for times, a count for events, degC for MKT.
@@ -155,6 +178,7 @@ class LimitFinding:
     `used`, `worst_case_used`, `allowed`: of a time or count limit. `peak_c`: highest eligible trailing MKT of an
     `mkt` limit, None (indeterminate) if no window was eligible. `warned_share`: the highest early-warning share that
     is reached, None below the lowest. `exhausted_in_ms`: time left at the present temperature, None while in range.
+    `stages`: use of each stage's share, for limits that have shares.
     """
 
     limit_id: str
@@ -167,6 +191,13 @@ class LimitFinding:
     breached_at_ms: int | None = None
     warned_share: int | None = None
     exhausted_in_ms: int | None = None
+    stages: tuple[StageUse, ...] = ()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the limit is breached, or anything of it has to be warned of."""
+        passed = any(use.is_passed for use in self.stages)
+        return passed or self.breached_at_ms is not None or self.warned_share is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +245,14 @@ class Assessment:
 
     @property
     def warned(self) -> tuple[tuple[str, int], ...]:
-        """(limit id, share in percent) of every early warning that holds."""
-        return tuple((f.limit_id, f.warned_share) for f in self.limits if f.warned_share is not None)
+        """(limit id, share in percent) of every early warning that holds; for a stage's share `limit@stage`, 100 %."""
+        of_budgets = tuple((f.limit_id, f.warned_share) for f in self.limits if f.warned_share is not None)
+        passed = ((f.limit_id, use.stage) for f in self.limits for use in f.stages if use.is_passed)
+        return of_budgets + tuple((f"{limit}{AT_STAGE}{stage}", 100) for limit, stage in passed)
 
     def in_brief(self) -> Assessment:
         """The assessment without the limits that have nothing to tell and without excursions: the same outcome."""
-        telling = (f for f in self.limits if f.breached_at_ms is not None or f.warned_share is not None)
-        return replace(self, limits=tuple(telling), excursions=())
+        return replace(self, limits=tuple(f for f in self.limits if f.has_news), excursions=())
 
     @property
     def outcome(self) -> tuple[object, ...]:
@@ -249,12 +281,25 @@ class QuarantineEvent:
     profile_sha256: str | None = None
 
 
+AT_STAGE = "@"
+"""Between a limit's id, which cannot hold it, and a stage."""
+
+
 @dataclass(frozen=True, slots=True)
 class EarlyWarning:
-    """The fact that a share of a kit's budget is used up; raised once per kit, limit and share [percent]."""
+    """The fact that a share of a kit's budget is used up; raised once per kit, limit and share [percent].
+
+    `limit`: its id, or `above-8@depot` where more is used than the share of a stage.
+    """
 
     id: str
     kit: str
     limit: str
     share: int
     profile_sha256: str | None = None
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage whose share is passed; None for a warning about the budget as a whole."""
+        _, _, stage = self.limit.partition(AT_STAGE)
+        return Stage(stage) if stage else None

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coldchain.history import BEGINNING_MS, NOTHING, Record
+from coldchain.history import BEGINNING_MS, NOTHING, History, Record
 from coldchain.kernels import UNKNOWN
-from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, Kind, end_ms
-from coldchain.profiles import StabilityProfile
+from coldchain.model import OPEN_END_MS, Assessment, CustodySegment, Kind, Place, end_ms
+from coldchain.profiles import Limit, StabilityProfile
 from coldchain.tally import Measures
 
 _HIGHEST, _LOWEST = 2**31 - 1, UNKNOWN
@@ -41,10 +41,13 @@ class Waits:
     """Collects how long the kit groups that are judged in a step can wait, for the patience of their places.
 
     `before`: the patience of every place so far. `complete`: the places all of whose groups are judged in this step.
+    `registered`: what the registry says of each place.
     """
 
-    def __init__(self, before: Mapping[str, Patience], complete: Collection[str]) -> None:
-        self._before, self._complete = before, complete
+    def __init__(
+        self, before: Mapping[str, Patience], complete: Collection[str], registered: Mapping[str, Place]
+    ) -> None:
+        self._before, self._complete, self._registered = before, complete, registered
         self._until_ms: dict[str, int] = {}
         self._measures: dict[str, dict[int, Measures]] = defaultdict(dict)
 
@@ -62,7 +65,7 @@ class Waits:
             there = places.get(place, NOTHING).history
             if there is None or (place not in self._complete and place not in self._before):
                 continue
-            until_ms = _until_ms(place, route, profile, measures, assessment, record, there.as_of_ms)
+            until_ms = _until_ms(self._registered[place], route, profile, measures, assessment, record, there)
             self._until_ms[place] = min(until_ms, self._until_ms.get(place, OPEN_END_MS))
             self._measures[place][id(measures)] = measures
 
@@ -135,18 +138,19 @@ def _bounds(measures: Iterable[Measures]) -> tuple[list[int], list[int]]:
 
 
 def _until_ms(
-    place: str,
+    place: Place,
     route: Sequence[CustodySegment],
     profile: StabilityProfile,
     measures: Measures,
     assessment: Assessment,
     record: Record,
-    known_to_ms: int,
+    there: History,
 ) -> int:
-    """Until when a kit group can wait for its next look if its place, known up to `known_to_ms`, stays as it is.
+    """Until when a kit group can wait for its next look if its place, of which this much is known, stays as it is.
 
     `route`: the whole one; `record`: at least the longest window of the kit's own.
     """
+    known_to_ms = there.as_of_ms
     until_ms = OPEN_END_MS
     present = 0
     for segment in route:
@@ -155,7 +159,7 @@ def _until_ms(
         elif end_ms(segment) > known_to_ms:
             present += 1
             until_ms = min(until_ms, end_ms(segment))
-            if segment.place != place:
+            if segment.place != place.id:
                 return BEGINNING_MS
     if not present:
         return until_ms
@@ -163,6 +167,10 @@ def _until_ms(
         return BEGINNING_MS
     waits = [until_ms - known_to_ms]
     for limit, finding in zip(profile.limits, assessment.limits, strict=True):
+        # a budget that is broken, and so never exhausted again, still goes on in its stages
+        if finding.stages and _is_out(limit, there):
+            shares_left = (u.allowed - u.used for u in finding.stages if u.stage is place.stage and not u.is_passed)
+            waits.extend(left_ms // 2 for left_ms in shares_left)
         if finding.exhausted_in_ms is None:
             continue
         rate = 2 if limit.kind is Kind.ACCUMULATED else 1  # above and below at once count twice
@@ -171,6 +179,12 @@ def _until_ms(
         nearest = min([limit.allowed + 1, *(amount for amount in shares if amount > finding.used)])
         waits.append((nearest - reached - 1) // rate)
     return known_to_ms + min(waits)
+
+
+def _is_out(limit: Limit, there: History) -> bool:
+    """Whether the last that is known of a place is out of a limit's range."""
+    is_above = limit.high_mc is not None and there.hot_mc[-1] > limit.high_mc
+    return bool(is_above or (limit.low_mc is not None and there.cold_mc[-1] < limit.low_mc))
 
 
 def _is_hot(measures: Measures, record: Record, now_ms: int, assessment: Assessment) -> bool:

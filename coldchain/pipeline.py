@@ -86,7 +86,7 @@ def empty(
     measures = {}
     for group_id, profile in chosen.items():
         opening = registry.groups[group_id].fate.opening
-        key = id(profile), opening  # groups share the very profile; its name can stand for several versions
+        key = id(profile), opening  # trials may choose different versions of one profile
         if key not in counted:
             counted[key] = tally.measures(profile, {balance.limit: balance.amount for balance in opening})
         measures[group_id] = counted[key]
@@ -115,8 +115,8 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
 def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:
     """The state under a changed registry or changed rules, and what judging the kit groups that they touch finds.
 
-    Places that are watched as before, and groups that share the fate and the rules they had, go on from where they
-    were. `before` must not be used any more. Raises ValueError without an archive to read changed channels again.
+    Places that are watched and of a stage as before, and groups that share the fate and the rules they had, go on from
+    where they were. `before` must not be used any more. Raises ValueError without an archive to read channels again.
     """
     if before.archive is None:
         raise ValueError("a state without an archive cannot be amended: start it again")
@@ -124,7 +124,7 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     state.events, state.warned, state.silent_until = before.events, before.warned, before.silent_until
     state.arrivals = before.arrivals
     state.series, state.unverified = dict(before.series), dict(before.unverified)
-    same = {place for place in registry.places if _is_watched_alike(before.registry, registry, place)}
+    same = {place for place in registry.places if _is_alike(before.registry, registry, place)}
     others = registry.places.keys() - same
     changed = {key for key in before.series.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
     changed |= {ChannelKey(e.logger, e.channel) for place in others for e in registry.monitoring_of.get(place, ())}
@@ -150,10 +150,12 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     return state, _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 
 
-def _is_watched_alike(one: Registry, other: Registry, place: str) -> bool:
-    """Whether two registries say the same of who watches a place."""
+def _is_alike(one: Registry, other: Registry, place: str) -> bool:
+    """Whether two registries say the same of who watches a place and of which stage it is."""
     entries = other.monitoring_of.get(place, ())
-    if place not in one.places or one.monitoring_of.get(place, ()) != entries:
+    if place not in one.places or one.places[place].stage is not other.places[place].stage:
+        return False
+    if one.monitoring_of.get(place, ()) != entries:
         return False
     return all(one.loggers[entry.logger] == other.loggers[entry.logger] for entry in entries)
 
@@ -280,7 +282,7 @@ def _judge(
     tallies: dict[str, Tally] = {}
     events: list[QuarantineEvent] = []
     warnings: list[EarlyWarning] = []
-    waits = Waits(state.patience, complete)
+    waits = Waits(state.patience, complete, state.registry.places)
     for group_id in sorted(groups):
         group = state.registry.groups[group_id]
         judged = judgement.judge(scene, group, silent_until, now_ms, groups[group_id])

@@ -91,6 +91,16 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class StagesTable(_Table):
+    """How much of a budget each stage may use up before there is an early warning."""
+
+    model_config = ConfigDict(title="stages", json_schema_extra={"minProperties": 1})
+    depot: Duration | None = Field(None, description="in depots")
+    transit: Duration | None = Field(None, description="on the way between them")
+    site: Duration | None = Field(None, description="at sites")
+    patient: Duration | None = Field(None, description="with the patient")
+
+
 class LimitTable(_Table):
     """One limit: exactly one measure; accumulated, single_event and events with exactly one bound."""
 
@@ -108,6 +118,9 @@ class LimitTable(_Table):
         None, strict=False, description="[low, high] degC; both sides, one shared budget"
     )
     accumulated: Duration | None = Field(None, description="all time out of range over the kit's life")
+    stages: StagesTable | None = Field(
+        None, description='accumulated only: what each stage may use up, { depot = "24h", transit = "12h" }'
+    )
     single_event: Duration | None = Field(None, description="one stretch out of range")
     events: Annotated[int, Field(ge=0)] | None = Field(None, description="how many stretches out of range")
     mkt_window: Window | None = Field(None, description="trailing window of the mean kinetic temperature")

@@ -12,12 +12,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from coldchain import toml_source
+from coldchain.duration import duration_ms
 from coldchain.errors import BadInput
-from coldchain.profile_file import MEASURES, ApprovalTable, LimitTable, ProfileTable, SourceTable
+from coldchain.profile_file import MEASURES, ApprovalTable, LimitTable, ProfileTable, SourceTable, StagesTable
 
 BOUNDS = ("above_c", "below_c", "outside_c")
 OF_TEMPERATURE = ("accumulated", "single_event", "events")
 """The measures that need a bound; the others refuse one."""
+
+_TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): ProfileTable,
+    ("source",): SourceTable,
+    ("approval",): ApprovalTable,
+    ("limit",): LimitTable,
+    ("limit", "stages"): StagesTable,
+}
 
 RESERVED_LIMIT_ID = "data-integrity"
 """The limit that events about contradicting readings name."""
@@ -74,8 +83,8 @@ def _problem(kind: str, error: Any) -> str:
     """What pydantic found, in words that say what would be right."""
     if kind in ("missing", "extra_forbidden"):
         *table, key = error["loc"]
-        owner: dict[Any, type[BaseModel]] = {"source": SourceTable, "approval": ApprovalTable, "limit": LimitTable}
-        fields = (owner[table[0]] if table else ProfileTable).model_fields
+        owner = tuple(part for part in table if isinstance(part, str))
+        fields = _TABLES[owner].model_fields if owner in _TABLES else {}
         if kind == "missing":
             return f"is missing: {fields[key].description if key in fields else 'write both ends, [low, high]'}"
         keys = list(fields)
@@ -106,6 +115,7 @@ def _contradictions(document: dict[str, Any]) -> Iterator[_Mistake]:
     for number, row in enumerate(rows):
         for key, problem in _row_contradictions(row, is_frozen=high is not None and high <= 0):
             yield _Mistake(("limit", number, key) if key else ("limit", number), problem, row.get(key))
+        yield from _stage_contradictions(row, number)
         if row.get("id") in ids:
             yield _Mistake(
                 ("limit", number, "id"), f"is taken: ids are unique, {RESERVED_LIMIT_ID} is reserved", row["id"]
@@ -146,6 +156,32 @@ def _row_contradictions(row: dict[str, Any], *, is_frozen: bool) -> Iterator[tup
     for key in ("mkt_max_c", "min_coverage"):
         if key in row:
             yield key, "belongs to an mkt_window: leave this out"
+
+
+def _stage_contradictions(row: dict[str, Any], number: int) -> Iterator[_Mistake]:
+    """What is wrong with the stages' shares of one limit."""
+    stages = row.get("stages")
+    if not isinstance(stages, dict):
+        return
+    path = "limit", number, "stages"
+    if "accumulated" not in row:
+        yield _Mistake(path, "shares of a budget belong to accumulated: leave this out")
+    elif not stages:
+        yield _Mistake(path, f"is empty: give a share for one of {', '.join(StagesTable.model_fields)}")
+    else:
+        whole_ms = _duration(row["accumulated"])
+        for stage, share in stages.items():
+            share_ms = _duration(share)
+            if whole_ms is not None and share_ms is not None and share_ms > whole_ms:
+                problem = f"more than the whole budget: write at most accumulated = {row['accumulated']}"
+                yield _Mistake((*path, stage), problem, share)
+
+
+def _duration(value: object) -> int | None:
+    try:
+        return duration_ms(value)
+    except ValueError:
+        return None
 
 
 def _number(value: object) -> int | Decimal | None:

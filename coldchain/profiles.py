@@ -13,10 +13,17 @@ from typing import Any, NamedTuple
 from coldchain import profile_mistakes
 from coldchain.errors import BadInput
 from coldchain.instant import instant_ms
-from coldchain.model import Kind, Severity
+from coldchain.model import Kind, Severity, Stage
 from coldchain.profile_file import DEFAULT_ACTIVATION_ENERGY_J_MOL, MEASURES, LimitTable
 
 WARN_AT_PERCENT = (50, 80)
+
+
+class StageShare(NamedTuple):
+    """How much of a budget one stage may use up."""
+
+    stage: Stage
+    allowed_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class Limit:
 
     `low_mc`, `high_mc`: out of range is strictly below, strictly above; None: no such side. `allowed`: ms for times,
     a count for events, milli-degC for `mkt`. `window_ms`, `min_coverage`, `activation_energy_j_mol`: `mkt` only.
+    `stages`: `accumulated` only, in the order of the way to the patient.
     """
 
     id: str
@@ -38,6 +46,7 @@ class Limit:
     min_coverage: Decimal = Decimal("0.9")
     activation_energy_j_mol: float = DEFAULT_ACTIVATION_ENERGY_J_MOL
     warn_at: tuple[int, ...] = WARN_AT_PERCENT
+    stages: tuple[StageShare, ...] = ()
 
 
 class RuleVersion(NamedTuple):
@@ -119,7 +128,9 @@ def _limit(row: LimitTable, energy: float) -> Limit:
     if kind is Kind.MKT:
         extra = {"window_ms": allowed, "min_coverage": row.min_coverage, "activation_energy_j_mol": energy}
         allowed = row.mkt_max_c
-    return Limit(row.id, kind, row.severity, row.source, low, high, allowed, **extra)
+    shares = ((stage, getattr(row.stages, stage, None)) for stage in Stage)
+    stages = tuple(StageShare(stage, share_ms) for stage, share_ms in shares if share_ms is not None)
+    return Limit(row.id, kind, row.severity, row.source, low, high, allowed, stages=stages, **extra)
 
 
 def read_text(path: Path) -> str:

@@ -23,6 +23,7 @@ from coldchain.model import (
     Monitoring,
     OpeningBalance,
     Place,
+    Stage,
     Trial,
     VersionChoice,
     VersionRule,
@@ -121,12 +122,17 @@ class LoggerRow(_Row):
         )
 
 
+STAGE_OF_KIND = {"shipper": Stage.TRANSIT, "patient_home": Stage.PATIENT}
+"""The stage of places of these kinds that state none; other kinds may be of any stage, so they are of none."""
+
+
 class PlaceRow(_Row):
     id: Id
     kind: Id
+    stage: Stage | None = None
 
     def value(self) -> Place:
-        return Place(self.id, self.kind)
+        return Place(self.id, self.kind, self.stage or STAGE_OF_KIND.get(self.kind))
 
 
 class MonitoringRow(_Interval):

@@ -103,7 +103,8 @@ def _limit(finding: LimitFinding) -> dict[str, Any]:
     times = {"used_ms": finding.used, "worst_case_used_ms": finding.worst_case_used, "allowed_ms": finding.allowed}
     match finding.kind:
         case Kind.ACCUMULATED:
-            return head | times | {"remaining_ms": max(0, finding.allowed - finding.used)} | tail
+            found = head | times | {"remaining_ms": max(0, finding.allowed - finding.used)} | tail
+            return found | {"stages": _stages(finding)} if finding.stages else found
         case Kind.SINGLE_EVENT:
             return head | times | tail
         case Kind.EVENTS:
@@ -113,6 +114,10 @@ def _limit(finding: LimitFinding) -> dict[str, Any]:
             return head | peak | {"indeterminate": finding.peak_c is None} | tail
         case Kind.UNKNOWN_ACCUMULATED | Kind.UNKNOWN_SINGLE:
             return head | {"used_ms": finding.used, "allowed_ms": finding.allowed} | tail
+
+
+def _stages(finding: LimitFinding) -> list[dict[str, Any]]:
+    return [{"stage": str(u.stage), "used_ms": u.used, "allowed_ms": u.allowed} for u in finding.stages]
 
 
 def _celsius(temperature_mc: int | None) -> float | None:

@@ -54,7 +54,8 @@ def _counted(scene: Scene, group: KitGroup, until_ms: int, now_ms: int) -> Tally
     before = before or tally.begin(counted, route[0].from_ms)
     to_ms = min(until_ms, judgement.evaluation_instant(scene, route, state.silent_until))
     since_ms = before.as_of_ms - counted.longest_window_ms
-    return tally.advance(before, counted, history.kit_record(route, scene.places, to_ms, since_ms))
+    record = history.kit_record(route, scene.places, to_ms, since_ms)
+    return tally.advance(before, counted, record, judgement.stays_of(state, group, route))
 
 
 def _needed(state: State, group_id: str, place: str, counted: Tally) -> Iterator[int]:

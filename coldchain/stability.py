@@ -8,8 +8,9 @@ from dataclasses import replace
 from coldchain import exposure
 from coldchain.exposure import GAS_CONSTANT_J_MOL_K, Totals
 from coldchain.history import Record
-from coldchain.model import Assessment, Kind, LimitFinding, Severity, Verdict
+from coldchain.model import Assessment, Kind, LimitFinding, Severity, StageUse, Verdict
 from coldchain.profiles import Limit, StabilityProfile
+from coldchain.stages import NO_STAYS, Stays
 from coldchain.tally import Tally, advance, begin, measures
 
 _UNKNOWN_KINDS = (Kind.UNKNOWN_ACCUMULATED, Kind.UNKNOWN_SINGLE)
@@ -26,15 +27,16 @@ def judge(
     record: Record | None,
     opening: Mapping[str, int],
     custody_problems: tuple[str, ...] = (),
+    stays: Stays = NO_STAYS,
 ) -> Assessment:
     """The assessment of one kit record; None (no custody at all) is indeterminate.
 
-    `opening`: balances already spent by limit id, ms or a count.
+    `opening`: balances already spent by limit id, ms or a count. `stays`: when the kit was in which stage.
     """
     if record is None or record.history is None:
         return assess(profile, None, opening, custody_problems)
     counted = measures(profile, opening)
-    whole = advance(begin(counted, record.history.start_ms), counted, record)
+    whole = advance(begin(counted, record.history.start_ms), counted, record, stays)
     return assess(profile, whole, opening, custody_problems)
 
 
@@ -81,7 +83,7 @@ def _findings(
     profile: StabilityProfile, tally: Tally, facts: Totals, opening: Mapping[str, int]
 ) -> tuple[LimitFinding, ...]:
     """The finding of every limit, each from its row of the tally."""
-    rows = iter(tally.limits.tolist())
+    rows, shares = iter(tally.limits.tolist()), iter(tally.shares.tolist())
     windows = zip(tally.windows, tally.peak_weights.tolist(), strict=True)
     findings = []
     for limit in profile.limits:
@@ -90,12 +92,15 @@ def _findings(
             found = exposure.trailing_mkt_of(window, peak_weight, limit.activation_energy_j_mol / GAS_CONSTANT_J_MOL_K)
             findings.append(_finding(limit, peak_c=found.peak_c, breached_at_ms=found.breached_at_ms))
         else:
-            findings.append(_counted(limit, next(rows), tally.start_ms, facts, opening.get(limit.id, 0)))
+            stages = tuple(StageUse(*share, exposure.out_of_range_of(next(shares)).total_ms) for share in limit.stages)
+            findings.append(_counted(limit, next(rows), stages, tally.start_ms, facts, opening.get(limit.id, 0)))
     return tuple(findings)
 
 
-def _counted(limit: Limit, row: list[int], start_ms: int, facts: Totals, opening: int) -> LimitFinding:
-    """The finding of a limit on time, runs or unknown time."""
+def _counted(
+    limit: Limit, row: list[int], stages: tuple[StageUse, ...], start_ms: int, facts: Totals, opening: int
+) -> LimitFinding:
+    """The finding of a limit on time, runs or unknown time; only a total of time out of range has `stages`."""
     found = exposure.out_of_range_of(row)
     match limit.kind:
         case Kind.UNKNOWN_SINGLE:
@@ -119,13 +124,15 @@ def _counted(limit: Limit, row: list[int], start_ms: int, facts: Totals, opening
         finding,
         worst_case_used=opening + found.worst_total_ms,
         exhausted_in_ms=(limit.allowed - finding.used) // found.sides_now if is_running_out else None,
+        stages=stages,
     )
 
 
 def _unspent(limit: Limit, opening: int) -> LimitFinding:
-    """A finding without any history: only the opening balance is used."""
+    """A finding without any history: only the opening balance is used, which was spent in no stage that is known."""
     has_worst_case = limit.kind in (Kind.ACCUMULATED, Kind.SINGLE_EVENT)
-    return _finding(limit, opening, worst_case_used=opening if has_worst_case else None)
+    finding = _finding(limit, opening, worst_case_used=opening if has_worst_case else None)
+    return replace(finding, stages=tuple(StageUse(*share, 0) for share in limit.stages))
 
 
 def _spent(limit: Limit, opening: int, amount: int, start_ms: int, breached_at_ms: int | None) -> LimitFinding:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from oracle import Item, Table, duration_ms
+from oracle import STAGES, Item, Table, duration_ms
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 START_MS = int(START.timestamp()) * 1000
@@ -50,7 +50,7 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     """Draw a whole case: a few hours of a few places, loggers and kits."""
     places = ["depot", "shipper", "site"][: draw(st.integers(1, 3))]
-    registry: Table = {"logger": [], "place": [{"id": place, "kind": "storage"} for place in places], "monitoring": []}
+    registry: Table = {"logger": [], "place": [draw(place_tables(place)) for place in places], "monitoring": []}
     items: list[Item] = []
     for number, (logger, is_resident, channels) in enumerate(draw(st.lists(watchers(places), min_size=1, max_size=4))):
         logger["id"] = f"lg-{number + 1}"
@@ -81,6 +81,13 @@ def cases(draw: st.DrawFn) -> Case:
     extremes_ms = st.sampled_from([None, None, None, START_MS - 1, START_MS + 5000 * MINUTE_MS])
     as_of_ms = draw(extremes_ms | instants_ms)
     return Case(registry, profiles, [items[number] for number in order], as_of_ms)
+
+
+@st.composite
+def place_tables(draw: st.DrawFn, place: str) -> Table:
+    """Draw a place, often of a stage, which it states or has by its kind."""
+    kind = draw(st.sampled_from(["storage", "storage", "storage", "shipper", "patient_home"]))
+    return {"id": place, "kind": kind, **present(stage=draw(st.sampled_from([None, None, None, *STAGES])))}
 
 
 @st.composite
@@ -220,6 +227,9 @@ def limit_tables(draw: st.DrawFn, kinds: list[str]) -> Table:
         side = draw(st.sampled_from(["above_c", "below_c", "outside_c"]))
         limit[side] = draw(st.sampled_from(RANGES_C) if side == "outside_c" else st.sampled_from(BOUNDS_C))
     limit[kind] = draw(st.integers(0, 3) if kind == "events" else st.sampled_from(ALLOWED))
+    if kind == "accumulated" and draw(st.booleans()):
+        shares = [text for text in ALLOWED if duration_ms(text) <= duration_ms(limit[kind])]
+        limit["stages"] = draw(st.dictionaries(st.sampled_from(STAGES), st.sampled_from(shares), min_size=1))
     return limit
 
 

@@ -26,6 +26,8 @@ LOWEST_MC, HIGHEST_MC = -273_150, 1_000_000
 DEFAULT_ACTIVATION_ENERGY_J_MOL = Decimal("83144.62618")
 GAS_CONSTANT = Decimal("8.314462618")
 FIFTY_DIGITS = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
+STAGES = ["depot", "transit", "site", "patient"]
+STAGE_OF_KIND = {"shipper": "transit", "patient_home": "patient"}
 UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -82,6 +84,7 @@ class History(NamedTuple):
     reading_instants: list[int]
     conflicts: list[tuple[int, str, str]]
     custody_findings: list[str]
+    stages: list[tuple[Stay, str | None]]  # every stay with the stage of its place
 
 
 def replay(registry: Table, profiles: list[Table], items: Iterable[Item], as_of_ms: int | None = None) -> Table:
@@ -163,7 +166,7 @@ def kit_history(
     """Lay the envelopes of the kit's places end to end, and cut them into pieces."""
     stays = stays_of(registry, kit_id, FOREVER_MS)
     if not stays:
-        return History(None, None, [], [], [], ["custody_missing"])
+        return History(None, None, [], [], [], ["custody_missing"], [])
     start_ms, last = stays[0].from_ms, max(stays, key=lambda stay: (stay.to_ms, stay.from_ms, stay.place))
     watches = [watch for stay in stays for watch in watches_of(registry, intervals, stay)]
     as_of_ms = last.to_ms
@@ -184,7 +187,14 @@ def kit_history(
     inside = [w for w in watches if w.from_ms < w.interval.at_ms <= min(w.to_ms, as_of_ms)]
     instants = sorted({w.interval.at_ms for w in inside if w.interval.known})
     conflicts = sorted({(w.interval.at_ms, *w.channel) for w in inside if len(w.interval.temperatures_mc) > 1})
-    return History(start_ms, as_of_ms, pieces, instants, conflicts, custody_findings(stays, as_of_ms))
+    stage_at = {table["id"]: stage_of(table) for table in registry.get("place", [])}
+    stages = [(stay, stage_at.get(stay.place)) for stay in stays]
+    return History(start_ms, as_of_ms, pieces, instants, conflicts, custody_findings(stays, as_of_ms), stages)
+
+
+def stage_of(place: Table) -> str | None:
+    """Say which stage of the way to the patient a place is part of; None: of no stage."""
+    return place.get("stage", STAGE_OF_KIND.get(place["kind"]))
 
 
 def stays_of(registry: Table, kit_id: str, until_ms: int) -> list[Stay]:
@@ -342,7 +352,27 @@ def judge_limit(limit: Table, opening: str | int | None, history: History) -> Ta
     if kind == "accumulated":
         finding["remaining_ms"] = max(0, allowed_ms - max(used))
     finding["breached_at_ms"] = next((at_ms for at_ms in breaches if at_ms is not None), None)
+    if "stages" in limit:
+        shares = limit["stages"]
+        finding["stages"] = [
+            {"stage": s, "used_ms": used_in_stage_ms(limit, s, history), "allowed_ms": duration_ms(shares[s])}
+            for s in STAGES
+            if s in shares
+        ]
     return finding
+
+
+def used_in_stage_ms(limit: Table, stage: str, history: History) -> int:
+    """Add up what is out of range while the kit is at any place of a stage; no instant counts for two stays."""
+    used = 0
+    stays = [stay for stay, of in history.stages if of == stage]
+    changes = {instant for stay in stays for instant in (stay.from_ms, stay.to_ms)}
+    for piece in history.pieces:
+        cuts = sorted({piece.start_ms, piece.end_ms} | {c for c in changes if piece.start_ms < c < piece.end_ms})
+        for left, right in pairwise(cuts):
+            if any(stay.from_ms <= left and right <= stay.to_ms for stay in stays):
+                used += (right - left) * sides_out(limit, piece)
+    return used
 
 
 def reached_ms(parts: Parts, before_ms: int, allowed_ms: int, start_ms: int | None) -> int | None:

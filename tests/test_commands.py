@@ -156,7 +156,7 @@ def test_a_registry_that_is_wrong_changes_nothing_and_names_file_line_key_and_va
     assert line == "coldchain: more.toml:2: monitoring.place = 'nowhere': is not registered\n"
     shown = json.loads(coldchain("registry", "show", "--json", "--settings", settings).stdout)
     assert [file["name"] for file in shown["files"]] == ["registry.toml"]
-    assert shown["places"] == [{"place": "cold-room", "kind": "storage", "loggers": ["lg-1"], "kits": 1}]
+    assert shown["places"] == [{"place": "cold-room", "kind": "storage", "stage": None, "loggers": ["lg-1"], "kits": 1}]
 
 
 def test_a_registry_may_not_name_a_stability_profile_that_does_not_exist(settings: Path) -> None:

@@ -21,6 +21,7 @@ from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.registry import Registry
 from coldchain.state import Remembered, remember
 from histories import START_MS, Case
+from oracle import STAGES
 from test_semantics import batches, inputs
 
 MINUTE_MS = histories.MINUTE_MS
@@ -110,6 +111,12 @@ class Life(RuleBasedStateMachine):
         row.pop("calibrated_from", None)
         row["calibrated_until"] = histories.moment(START_MS + minutes * MINUTE_MS)
         self.amend(logger=loggers)
+
+    @rule(which=st.integers(0, 50), stage=st.sampled_from(STAGES))
+    def a_place_turns_out_to_be_of_another_stage(self, which: int, stage: str) -> None:
+        places = [dict(row) for row in self.case.registry["place"]]
+        places[which % len(places)]["stage"] = stage
+        self.amend(place=places)
 
     @rule()
     def a_checkpoint_is_written(self) -> None:

@@ -426,6 +426,27 @@ def test_unknown_time_neither_ends_a_run_nor_adds_to_it() -> None:
     assert finding(items, limit(above_c=8.0, single_event="10min"))["breached_at_ms"] is None
 
 
+def test_a_stage_uses_up_what_is_out_of_range_while_the_kit_is_at_its_places() -> None:
+    # 9 degC up to 20, then 1 degC up to 30. The cold room until 12 and from 8 to 22 the box: 12 and 14 min, and the
+    # site, whose kind says nothing, none. Two stays of one stage that overlap are one.
+    places = [
+        {"id": "fridge", "kind": "storage", "stage": "depot"},
+        {"id": "box", "kind": "shipper"},
+        {"id": "site", "kind": "storage"},
+    ]
+    stays = [stay(end=10), stay(start=5, end=12), stay("box", 8, 22), stay("site", 22, 30)]
+    watches = [watch(place=place["id"]) for place in places]
+    shares = {"transit": "10min", "depot": "15min", "site": "1h"}
+    both = limit(outside_c=[2.0, 8.0], accumulated="2h", stages=shares)
+    found = finding(series(9, 9, 9, 9, 1, 1), both, custody=stays, place=places, monitoring=watches)
+    assert [(row["stage"], row["used_ms"], row["allowed_ms"]) for row in found["stages"]] == [
+        ("depot", 12 * MINUTE, 15 * MINUTE),
+        ("transit", 14 * MINUTE, 10 * MINUTE),
+        ("site", 0, 60 * MINUTE),
+    ]
+    assert found["used_ms"] == 30 * MINUTE
+
+
 def test_a_single_event_is_breached_by_the_first_run_that_is_too_long() -> None:
     # Runs of 5, 15 and 20 min above 8; more than 10 min first at 20 + ... : the run (10, 25] reaches 10 min at 20.
     items = series(9, 5, 9, 9, 9, 5, 9, 9, 9, 9)

@@ -15,6 +15,7 @@ from coldchain.pipeline import State, Step
 from coldchain.profiles import StabilityProfile, parse_profile
 from coldchain.readings import FAULT_MC, ChannelKey, ReadingBatch
 from coldchain.registry import Registry, parse_registry
+from coldchain.rulebook import Rulebook
 
 MINUTE_MS = 60_000
 START_MS = instant_ms("2026-03-01T00:00:00Z")
@@ -431,6 +432,25 @@ def test_a_restart_under_a_new_version_of_the_rules_raises_its_events_beside_the
     pipeline.adopt(after, found)
     assert sorted(e.profile_version or 0 for e in after.events["K-1"].values()) == [3, 4]
     assert all(e.supported for e in after.events["K-1"].values())
+
+
+def test_kits_of_two_trials_are_measured_each_by_the_version_its_own_trial_chooses() -> None:
+    trials = """
+trial = [
+  { id = "TRIAL-7", profile_version = { "mab-017" = 3 } },
+  { id = "TRIAL-8", profile_version = { "mab-017" = 4 } },
+]
+"""
+    kit_2 = 'id = "K-2", batch = "B22", trial = "TRIAL-7"'
+    found = registry(REGISTRY.replace(kit_2, kit_2.replace("TRIAL-7", "TRIAL-8")) + trials)
+    old = parse_profile(RULES, "v3.toml")
+    new = parse_profile(RULES.replace("version = 3", "version = 4").replace('"20min"', '"60min"'), "v4.toml")
+    state = pipeline.replay(
+        [every_five("lg-a", 0, 40, 9000)], found, Rulebook({"mab-017": {3: old, 4: new}}, {"mab-017": new})
+    )
+    one, other = of(state, "K-1"), of(state, "K-2")
+    assert (one.verdict, one.limits[0].breached_at_ms) == (Verdict.OUTSIDE, minute(20))
+    assert (other.verdict, other.limits[0].breached_at_ms) == (Verdict.WITHIN_ALLOWANCE, None)
 
 
 def test_a_temperature_that_no_logger_can_measure_is_a_fault() -> None:

@@ -10,7 +10,7 @@ import pytest
 from coldchain import pipeline
 from coldchain.errors import BadInput
 from coldchain.instant import instant_ms, iso
-from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place
+from coldchain.model import CustodySegment, Kit, Logger, Monitoring, OpeningBalance, Place, Stage
 from coldchain.profiles import StabilityProfile, parse_profile
 from coldchain.readings import ChannelKey
 from coldchain.registry import Registry, load_registry, parse_registry
@@ -136,7 +136,7 @@ def test_a_registry_says_what_its_file_says() -> None:
         ),
         "007": Logger("007", logging_interval_ms=10_000, gap_after_ms=20_000, blocked=True),
     }
-    assert found.places == {"room": Place("room", "storage"), "box": Place("box", "shipper")}
+    assert found.places == {"room": Place("room", "storage"), "box": Place("box", "shipper", Stage.TRANSIT)}
     assert set(found.monitoring) == {
         Monitoring("room", "lg-1001", "1", march),
         Monitoring("box", "007", "2", march, instant_ms("2026-04-01T00:00:00Z")),

@@ -301,3 +301,24 @@ def test_an_empty_history_is_within_the_label_so_far() -> None:
         profile(), Record(History(1000, EMPTY.at_ms, EMPTY.temperature_mc, EMPTY.temperature_mc), EMPTY.at_ms, ()), {}
     )
     assert (found.verdict, found.known_ms, found.as_of_ms, found.mkt_c) == (Verdict.WITHIN_LABEL, 0, 1000, None)
+
+
+def test_unknown_time_has_no_worst_case_but_itself() -> None:
+    for kind in (Kind.UNKNOWN_ACCUMULATED, Kind.UNKNOWN_SINGLE):
+        found = finding(limit(kind, 60), (10, 9000), (20, None), (10, 5000))
+        assert (found.used, found.worst_case_used, found.exhausted_in_ms) == (20, None, None)
+
+
+def test_an_excursion_names_the_bound_of_its_side_of_the_label() -> None:
+    found = judge(profile(), lasting((10, 9000), (10, 5000), (10, 1000), (10, 5000)), {}).excursions
+    assert [(run.side, run.bound_mc) for run in found] == [("above", 8000), ("below", 2000)]
+
+
+def test_a_constant_temperature_is_its_own_mean_kinetic_temperature() -> None:
+    assert judge(profile(), lasting((60_000, 12_345)), {}).mkt_c == pytest.approx(12.345, abs=1e-9)
+
+
+def test_what_allows_nothing_has_no_share_to_warn_of_not_even_before_custody() -> None:
+    never = limit(Kind.ACCUMULATED, 0, high=8000)
+    found = judge(profile(never), None, {never.id: 5}, ("custody_missing",))
+    assert (found.limits[0].used, found.limits[0].warned_share) == (5, None)

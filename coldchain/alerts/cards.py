@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from coldchain.instant import iso
-from coldchain.model import EarlyWarning, QuarantineEvent, Reason
+from coldchain.model import AT_STAGE, EarlyWarning, QuarantineEvent, Reason, Stage
 from coldchain.registry import Registry
 
 NAMESPACE = UUID("0d8e2f64-7a0e-5b0c-9a38-3c1f5f7b2e11")
@@ -100,13 +100,23 @@ def warning_cards(warnings: Iterable[EarlyWarning], registry: Registry, now_ms: 
                 (),
                 None,
                 now_ms,
-                f"{share} % of {limit} is used up at {place}. Check the place before the kits have to be stopped.",
+                _warning(limit, share, place, next(iter(by_kit.values())).stage),
                 tuple(
                     f"{kit}: {limit}, batch {_batch(registry, kit)}, {_rules_file(by_kit[kit].profile_sha256)}"
                     for kit in kits
                 ),
                 tuple((by_kit[kit].id, 1) for kit in kits),
             )
+
+
+def _warning(limit: str, share: int, place: str, stage: Stage | None) -> str:
+    if stage is None:
+        return f"{share} % of {limit} is used up at {place}. Check the place before the kits have to be stopped."
+    budget, _, _ = limit.partition(AT_STAGE)
+    return (
+        f"More than the share of the stage {stage} is used up: {budget}, kits now at {place}. No kit has to be stopped "
+        f"for that, but less is left for what is still to come. Find out what happened in the stage {stage}."
+    )
 
 
 def place_at(registry: Registry, kit: str, at_ms: int) -> str:

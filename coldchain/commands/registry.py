@@ -69,7 +69,13 @@ def show(settings_file: Path, *, as_json: bool) -> None:
             for file in files
         ]
         places = [
-            {"place": place.id, "kind": place.kind, "loggers": loggers[place.id], "kits": kits[place.id]}
+            {
+                "place": place.id,
+                "kind": place.kind,
+                "stage": place.stage,
+                "loggers": loggers[place.id],
+                "kits": kits[place.id],
+            }
             for place in registry.places.values()
         ]
         trials = [
@@ -84,7 +90,8 @@ def show(settings_file: Path, *, as_json: bool) -> None:
     for trial in registry.trials.values():
         pinned = "".join(f", {name} version {number}" for name, number in trial.versions.pinned)
         console.print(f"trial {escape(trial.id)}: judged by the version {_RULE[trial.versions.rule]}{escape(pinned)}")
-    table = Table("place", "kind", "loggers", "kits (any time)", box=SIMPLE_HEAD)
+    table = Table("place", "kind", "stage", "loggers", "kits (any time)", box=SIMPLE_HEAD)
     for place in registry.places.values():
-        table.add_row(escape(place.id), escape(place.kind), escape(" ".join(loggers[place.id])), str(kits[place.id]))
+        watched_by, count = " ".join(loggers[place.id]), str(kits[place.id])
+        table.add_row(escape(place.id), escape(place.kind), place.stage or "", escape(watched_by), count)
     console.print(table)

@@ -24,7 +24,7 @@ from coldchain.readings import ChannelKey
 from coldchain.state import Remembered
 from coldchain.tally import Tally
 
-FORMAT = 1
+FORMAT = 2
 
 
 def path_of(ledger: Path) -> Path:
@@ -103,13 +103,14 @@ def _joined(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
     return np.concatenate([np.empty(0, kind), *(part.reshape(-1) for part in parts)])
 
 
-def _shape(tally: Tally) -> tuple[int, int, int, int, int]:
-    return len(tally.limits), len(tally.sums), len(tally.windows), len(tally.above), len(tally.below)
+def _shape(tally: Tally) -> tuple[int, ...]:
+    parts = tally.limits, tally.shares, tally.sums, tally.windows, tally.above, tally.below
+    return tuple(len(part) for part in parts)
 
 
 def _numbers(tally: Tally) -> Iterator[NDArray[np.int64]]:
     yield np.array([tally.start_ms, tally.as_of_ms], np.int64)
-    yield from (tally.totals, tally.limits, tally.sums, tally.windows, tally.above, tally.below)
+    yield from (tally.totals, tally.limits, tally.shares, tally.sums, tally.windows, tally.above, tally.below)
 
 
 def _remembered(file: BinaryIO, key: str) -> Remembered | None:
@@ -143,11 +144,12 @@ def _tallies(
 ) -> dict[str, Tally]:
     found = {}
     first, peak = 0, 0
-    for group, limits, rates, windows, above, below, conflicts in groups:
+    for group, limits, shares, rates, windows, above, below, conflicts in groups:
         shapes = (
             (2,),
             (len(kernels.no_totals()),),
             (limits, kernels.FIELDS),
+            (shares, kernels.FIELDS),
             (rates, arrhenius.LIMBS),
             (windows, arrhenius.WINDOW_FIELDS),
             (above, kernels.RUN_FIELDS),
@@ -159,12 +161,13 @@ def _tallies(
             parts.append(numbers[first : first + count].reshape(shape).copy())
             first += count
         (start_ms, as_of_ms), *counted = parts
-        totals, of_limits, sums, of_windows, runs_above, runs_below = counted
+        totals, of_limits, of_shares, sums, of_windows, runs_above, runs_below = counted
         found[group] = Tally(
             int(start_ms),
             int(as_of_ms),
             totals,
             of_limits,
+            of_shares,
             sums,
             of_windows,
             peak_weights[peak : peak + windows].copy(),

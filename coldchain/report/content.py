@@ -267,6 +267,12 @@ def _cautions(section: Section, limits: list[Content], prepared_at_ms: int) -> l
     found += [
         f"Limit {r['id']} has reached {r['warned_share']} % of what is allowed." for r in limits if r["warned_share"]
     ]
+    found += [
+        f"More of limit {r['id']} is used up than the share of the stage {share['stage']}."
+        for r in limits
+        for share in r.get("stages", ())
+        if share["used_ms"] is not None and share["remaining_ms"] < 0
+    ]
     if not decision.is_quarantined(first) and not decision.is_demonstrated(first.assessment):
         found.append("The software holds no quarantine event for these kits, although their temperature is not shown.")
     found += [

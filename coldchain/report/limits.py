@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coldchain.model import Assessment, Kind, Kit, LimitFinding
+from coldchain.model import Assessment, Kind, Kit, LimitFinding, StageUse
 from coldchain.profiles import Limit
 from coldchain.report import notation
 from coldchain.report.decision import UNKNOWN_KINDS, is_computable
@@ -16,7 +16,8 @@ def limit_row(limit: Limit, finding: LimitFinding, kit: Kit, assessment: Assessm
     """Use of one limit as plain values; None where nothing can be computed, with `state` saying so.
 
     `unit` says what `used`, `worst_case_used`, `allowed` and `remaining` are: "ms", "count", or "degC" for MKT, where
-    `used` is the highest trailing MKT. `remaining` is negative by as much as the limit is exceeded.
+    `used` is the highest trailing MKT. `remaining` is negative by as much as the limit is exceeded. `stages`: a row for
+    each stage that has a share of the limit, absent where none has.
     """
     allowed: float = limit.allowed / 1000 if limit.kind is Kind.MKT else limit.allowed
     used: float | None = finding.peak_c if limit.kind is Kind.MKT else finding.used
@@ -46,7 +47,22 @@ def limit_row(limit: Limit, finding: LimitFinding, kit: Kit, assessment: Assessm
         row["window_ms"] = limit.window_ms
         row["min_coverage"] = str(limit.min_coverage)
         row["activation_energy_j_mol"] = limit.activation_energy_j_mol
+    if finding.stages:
+        row["stages"] = [_share(use, is_known=is_computable(assessment)) for use in finding.stages]
     return row
+
+
+def _share(use: StageUse, *, is_known: bool) -> dict[str, Any]:
+    """Use of the share of one stage, without opening balances; `remaining_ms` is negative where the share is passed.
+
+    `is_known`: whether any temperature of the kit is known; else nothing can be computed.
+    """
+    return {
+        "stage": use.stage.value,
+        "used_ms": use.used if is_known else None,
+        "allowed_ms": use.allowed,
+        "remaining_ms": use.allowed - use.used if is_known else None,
+    }
 
 
 def _state(limit: Limit, finding: LimitFinding, assessment: Assessment) -> str:

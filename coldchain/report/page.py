@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from coldchain.instant import iso
-from coldchain.model import Kind
+from coldchain.model import Kind, Stage
 from coldchain.report import content, notation, plot
 from coldchain.report.content import Content
 from coldchain.report.evidence import Report, Section
@@ -20,6 +20,14 @@ _REASONS = {
     "limit": "limit exceeded",
     "data_missing": "more time without data than allowed",
     "data_integrity": "conflicting data",
+}
+
+
+_STAGES = {
+    Stage.DEPOT: "in depots",
+    Stage.TRANSIT: "in transit",
+    Stage.SITE: "at sites",
+    Stage.PATIENT: "with the patient",
 }
 
 
@@ -74,6 +82,8 @@ def _templates() -> jinja2.Environment:
         "used": lambda row: _amount(row["used"], row["unit"]) if row["used"] is not None else row["state"],
         "remaining": _remaining,
         "worst_case": _worst_case,
+        "stage": _STAGES.__getitem__,
+        "share_left": _share_left,
         "energy": lambda j_mol: f"{notation.temperature(j_mol / 1000)} kJ/mol",
         "percent": lambda text: f"{format((Decimal(text) * 100).normalize(), 'f')} %",
         "reason": _REASONS.__getitem__,
@@ -103,6 +113,16 @@ def _remaining(row: Content) -> str:
         # no-break spaces: in a narrow column the line may end after "by", not inside the amount
         return f"exceeded by {_amount(-left, unit).replace(' ', NO_BREAK_SPACE)}" if left < 0 else "exceeded"
     return _amount(left, unit) if left else "none left"
+
+
+def _share_left(row: Content) -> str:
+    """What is left of a stage's share."""
+    left_ms = row["remaining_ms"]
+    if left_ms is None:
+        return "not computable"
+    if left_ms < 0:
+        return f"passed by {notation.duration(-left_ms).replace(' ', NO_BREAK_SPACE)}"
+    return notation.duration(left_ms) if left_ms else "none left"
 
 
 def _worst_case(row: Content, unknown_ms: int) -> str:

@@ -154,13 +154,17 @@ def test_an_unblinded_reader_gets_limit_profile_batch_and_event() -> None:
         assert detail in str(document(alerts, "qp")["details"])
 
 
-def test_early_warnings_go_to_unblinded_roles_only() -> None:
-    warnings = tuple(EarlyWarning(f"w-{number}", f"K-{number:04}", "above-8", 80) for number in (1, 2))
+@pytest.mark.parametrize(
+    ("limit", "share", "told"),
+    [("above-8", 80, "80 % of above-8"), ("above-8@depot", 100, "the share of the stage depot is used up: above-8,")],
+)
+def test_early_warnings_go_to_unblinded_roles_only(limit: str, share: int, told: str) -> None:
+    warnings = tuple(EarlyWarning(f"w-{number}", f"K-{number:04}", limit, share) for number in (1, 2))
     alerts = composed(warnings=warnings)
     assert {alert.recipient for alert in alerts} == {"coldchain/v1/alerts/qp", "qp@example.org", "deputy@example.org"}
     card = document(alerts, "qp")
     assert (card["kind"], card["kits"], card["breached_at"]) == ("early_warning", ["K-0001", "K-0002"], None)
-    assert "80 % of above-8" in str(card["action"])
+    assert told in str(card["action"])
 
 
 def test_the_same_alert_has_the_same_key_and_every_recipient_and_revision_another() -> None:

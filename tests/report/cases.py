@@ -10,10 +10,11 @@ import numpy as np
 
 from coldchain import history, stability
 from coldchain.history import Series
-from coldchain.model import CustodySegment, Kind, Kit, Logger, Monitoring, QuarantineEvent, Severity
+from coldchain.model import CustodySegment, Kind, Kit, Logger, Monitoring, Place, QuarantineEvent, Severity, Stage
 from coldchain.profiles import Limit, StabilityProfile
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.report import Report, ReportKit, build
+from coldchain.stages import stays
 
 T0 = 1_772_323_200_000
 """2026-03-01T00:00:00Z"""
@@ -48,6 +49,10 @@ LOGGERS = {
     "lg-2002": Logger("lg-2002", 5 * MINUTE, 10 * MINUTE),
 }
 MONITORING = (Monitoring("depot-basel", "lg-1001", "1", T0), Monitoring("shipper-77", "lg-2002", "1", T0))
+PLACES = {
+    "depot-basel": Place("depot-basel", "storage", Stage.DEPOT),
+    "shipper-77": Place("shipper-77", "shipper", Stage.TRANSIT),
+}
 CUSTODY = (CustodySegment("depot-basel", T0, T0 + 2 * DAY), CustodySegment("shipper-77", T0 + 2 * DAY))
 
 
@@ -101,7 +106,9 @@ class Case:
         return [self._kit(kit, record, problems) for kit in self.kits]
 
     def _kit(self, kit: Kit, record: history.Record | None, problems: tuple[str, ...]) -> ReportKit:
-        found = stability.judge(self.profile, record, {spent.limit: spent.amount for spent in kit.opening}, problems)
+        opening = {spent.limit: spent.amount for spent in kit.opening}
+        places = {place: PLACES.get(place, Place(place, "storage")) for place in (s.place for s in self.custody)}
+        found = stability.judge(self.profile, record, opening, problems, stays(self.custody, places))
         events = tuple(
             QuarantineEvent(f"event-{kit.id}-{limit}", kit.id, limit, reason, at, at + MINUTE, self.profile.name, 3)
             for limit, reason, at in found.breaches

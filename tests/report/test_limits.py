@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from coldchain.history import Series
-from coldchain.model import Kind, Kit, OpeningBalance, Severity
-from coldchain.profiles import Limit
+from coldchain.model import Kind, Kit, OpeningBalance, Severity, Stage
+from coldchain.profiles import Limit, StabilityProfile, StageShare
 from coldchain.readings import ChannelKey
 from coldchain.report import as_json
 from coldchain.report.limits import condition, limit_row
@@ -45,6 +45,28 @@ def limit(kind: Kind, allowed: int, low_mc: int | None = None, high_mc: int | No
 )
 def test_a_limit_says_what_it_permits(rule: Limit, text: str) -> None:
     assert condition(rule) == text
+
+
+def staged(*shares: tuple[Stage, int]) -> StabilityProfile:
+    """The profile with shares of its first budget, 72 h above 8 degC."""
+    first = replace(LIMITS[0], stages=tuple(StageShare(*share) for share in shares))
+    return replace(PROFILE, limits=(first, *LIMITS[1:]))
+
+
+def test_a_limit_with_shares_shows_the_use_of_each_stage() -> None:
+    shares = staged((Stage.DEPOT, HOUR), (Stage.TRANSIT, 10 * HOUR), (Stage.SITE, 0))
+    found = row("above-8-accumulated", Case(profile=shares))
+    depot, transit, site = found["stages"]
+    assert depot == {"stage": "depot", "used_ms": 0, "allowed_ms": HOUR, "remaining_ms": HOUR}
+    assert (transit["used_ms"], transit["remaining_ms"]) == (found["used"], 10 * HOUR - found["used"])
+    assert transit["remaining_ms"] < 0
+    assert (site["used_ms"], site["remaining_ms"]) == (0, 0)
+    assert "stages" not in row("above-8-accumulated")
+
+
+def test_without_any_known_temperature_no_use_of_a_stage_is_given() -> None:
+    found = row("above-8-accumulated", Case(profile=staged((Stage.DEPOT, HOUR)), series={}))
+    assert found["stages"] == [{"stage": "depot", "used_ms": None, "allowed_ms": HOUR, "remaining_ms": None}]
 
 
 def test_a_kept_limit_shows_what_remains() -> None:

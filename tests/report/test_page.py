@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from coldchain.history import Series
-from coldchain.model import CustodySegment, Kit, Severity
+from coldchain.model import CustodySegment, Kit, Severity, Stage
+from coldchain.profiles import StageShare
 from coldchain.readings import ChannelKey
 from coldchain.report import Report, as_html, as_json
 from report.cases import CUSTODY, DAY, HOUR, LIMITS, LOGGERS, MONITORING, PROFILE, T0, Case, excursion_series
@@ -221,3 +222,16 @@ def test_a_warning_limit_is_marked_as_such() -> None:
     text = shown(Case(profile=warn).report())
     assert "above-8-single warning only" in text
     assert "available" in text[: text.index("2 Event")]
+
+
+def test_the_budget_shows_a_row_for_each_stage_with_a_share_and_what_it_means() -> None:
+    shares = StageShare(Stage.DEPOT, HOUR), StageShare(Stage.TRANSIT, 10 * HOUR), StageShare(Stage.SITE, 0)
+    profile = replace(PROFILE, limits=(replace(LIMITS[0], stages=shares), *LIMITS[1:]))
+    text = shown(Case(profile=profile).report())
+    assert "of it in depots 0 s 1 h 1 h share of the stage: early warning only" in text
+    assert re.search(r"of it in transit 1\d h [^f]*10 h passed by [\dh min]+ share of the stage", text)
+    assert "of it at sites 0 s 0 s none left share" in text
+    assert "More of limit above-8-accumulated is used up than the share of the stage transit." in text
+    assert "stage depot" not in text
+    unknown = shown(Case(profile=profile, series={}).report())
+    assert "of it in depots not computable 1 h not computable share" in unknown
