@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from queue import SimpleQueue
@@ -22,18 +22,19 @@ from coldchain import edge_nodes, keeper, pipeline
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
-from coldchain.broker import Arrived, Broker
-from coldchain.errors import EnvironmentFailed, RejectedPayload
+from coldchain.broker import Broker
+from coldchain.errors import EnvironmentFailed
+from coldchain.incoming import heard
 from coldchain.jobs import Watchdog, start_ticks
 from coldchain.keeper import Kept
-from coldchain.ledger.entries import Message, unstorable
+from coldchain.ledger.entries import Message
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
 from coldchain.settings import Settings
 from coldchain.timeseries.projection import Projection
-from gateways.decoders import Decoded, Decoder, Node, NodeKey, Request, decoder
+from gateways.decoders import Node, NodeKey, Request, decoder
 
 TURN_S = 0.2
 POLL_S = 1.0
@@ -291,37 +292,6 @@ class Service:
         self._is_failing = False
         self._metrics.failing(False)
         return True
-
-
-def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
-    """What one MQTT message holds: readings, or the reason why it is kept without any.
-
-    `reader` is what decodes it, by default with the built-in mappings only.
-    """
-    return heard(arrived, reader or decoder(), {})[0]
-
-
-def heard(arrived: Arrived, reader: Decoder, nodes: Mapping[NodeKey, Node]) -> tuple[Message, Decoded]:
-    """The same of a message that may depend on what edge nodes have said before, and all that was found in it."""
-    payload = bytes(arrived.message.payload)
-    nothing = Decoded(())
-    try:
-        topic = arrived.message.topic
-    except UnicodeDecodeError as exc:
-        return Message(arrived.received_ms, "", payload, reason="topic_not_utf8", detail=str(exc)), nothing
-    message = Message(arrived.received_ms, topic, payload)
-    if arrived.message.retain:
-        return replace(message, reason="retained", detail="a retained message is not a fresh reading"), nothing
-    try:
-        found = reader.read(topic, payload, arrived.received_ms, nodes)
-    except RejectedPayload as rejected:
-        return replace(message, reason=rejected.reason, detail=rejected.detail), nothing
-    for batch in found.batches:
-        if why := unstorable(batch):
-            return replace(message, reason="unstorable", detail=why), found
-    reason, detail = found.refused or ("", "")
-    details = "; ".join(filter(None, (detail, *found.flags)))
-    return replace(message, batches=found.batches, reason=reason, detail=details), found
 
 
 def _stop_on_signals() -> threading.Event:

@@ -16,6 +16,7 @@ from coldchain import service
 from coldchain.alerts.outbox import Outbox
 from coldchain.broker import Arrived
 from coldchain.errors import BadInput, EnvironmentFailed
+from coldchain.incoming import received
 from coldchain.jobs import Watchdog
 from coldchain.ledger import queries
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
@@ -23,7 +24,7 @@ from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
-from coldchain.service import Service, received
+from coldchain.service import Service
 from service_values import MINUTE_MS, REGISTRY, RULES, START_MS, payload, settings_in, topic
 
 HOT = tuple([9000] * 15)

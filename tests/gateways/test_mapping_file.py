@@ -11,7 +11,7 @@ from paho.mqtt.client import MQTTMessage
 from coldchain import inputs
 from coldchain.broker import Arrived
 from coldchain.errors import BadInput, RejectedPayload
-from coldchain.service import received
+from coldchain.incoming import received
 from coldchain.settings import load_settings
 from gateways.decoders import decode, decoder, mapping_file, paths
 
