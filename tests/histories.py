@@ -250,6 +250,19 @@ def travellers(draw: st.DrawFn, profiles: list[Table]) -> tuple[Table, int | Non
     return kit, draw(st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None]))
 
 
+def corrected(custody: list[Table], which: int, minutes: int, is_removed: bool) -> list[Table]:
+    """The custody with one of its rows taken out, or begun so many minutes later."""
+    rows = [dict(row) for row in custody]
+    row = rows[which % len(rows)]
+    if is_removed:
+        rows.remove(row)
+        return rows
+    row["from"] += timedelta(minutes=minutes)
+    if "to" in row and row["to"] <= row["from"]:
+        row["to"] = row["from"] + timedelta(minutes=1)
+    return rows
+
+
 def present(**keys: Any) -> Table:
     """Leave out what is None: a TOML file has no such value."""
     return {key: value for key, value in keys.items() if value is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,16 +70,9 @@ class Arrivals(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 50), minutes=st.integers(-90, 90).filter(bool), is_removed=st.booleans())
     def custody_is_corrected(self, which: int, minutes: int, is_removed: bool) -> None:
-        custody = [dict(row) for row in self.case.registry.get("custody", [])]
-        if not custody:
+        if not self.case.registry.get("custody"):
             return
-        row = custody[which % len(custody)]
-        if is_removed:
-            custody.remove(row)
-        else:
-            row["from"] += timedelta(minutes=minutes)
-            if "to" in row and row["to"] <= row["from"]:
-                row["to"] = row["from"] + timedelta(minutes=1)
+        custody = histories.corrected(self.case.registry["custody"], which, minutes, is_removed)
         case = self.case._replace(registry={**self.case.registry, "custody": custody})
         try:
             self.registry, self.profiles = inputs(case)

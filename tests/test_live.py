@@ -84,16 +84,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 50), minutes=st.integers(-90, 90).filter(bool), is_removed=st.booleans())
     def custody_is_corrected(self, which: int, minutes: int, is_removed: bool) -> None:
-        custody = [dict(row) for row in self.case.registry.get("custody", [])]
-        if not custody:
+        if not self.case.registry.get("custody"):
             return
-        row = custody[which % len(custody)]
-        if is_removed:
-            custody.remove(row)
-        else:
-            row["from"] += timedelta(minutes=minutes)
-            if "to" in row and row["to"] <= row["from"]:
-                row["to"] = row["from"] + timedelta(minutes=1)
+        custody = histories.corrected(self.case.registry["custody"], which, minutes, is_removed)
         self.amend(custody=custody)
 
     @rule(which=st.integers(0, 50), minutes=st.integers(1, 90))
