@@ -152,18 +152,18 @@ def _until_ms(
     """
     known_to_ms = there.as_of_ms
     until_ms = OPEN_END_MS
-    present = 0
+    is_there = False
     for segment in route:
         if segment.from_ms >= known_to_ms:
             until_ms = min(until_ms, segment.from_ms)
         elif end_ms(segment) > known_to_ms:
-            present += 1
+            is_there = True
             until_ms = min(until_ms, end_ms(segment))
             if segment.place != place.id:
                 return BEGINNING_MS
-    if not present:
+    if not is_there:
         return until_ms
-    if present > 1 or assessment.as_of_ms != known_to_ms or _is_hot(measures, record, known_to_ms, assessment):
+    if assessment.as_of_ms != known_to_ms or _is_hot(measures, record, known_to_ms, assessment):
         return BEGINNING_MS
     waits = [until_ms - known_to_ms]
     for limit, finding in zip(profile.limits, assessment.limits, strict=True):
