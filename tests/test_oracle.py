@@ -792,10 +792,10 @@ def test_order_and_copies_do_not_change_what_is_said_of_kits(case: Case, data: s
 @settings(max_examples=60, deadline=None)
 @given(cases())
 def test_every_millisecond_of_a_history_is_known_or_unknown_and_uses_are_ordered(case: Case) -> None:
-    starts = {kit_id: row["from"] for row in reversed(case.registry.get("custody", [])) for kit_id in row["kits"]}
     for report in oracle.replay(*case)["kits"]:
         if report["as_of_ms"] is not None:
-            length_ms = report["as_of_ms"] - oracle.instant_ms(starts[report["kit"]])
+            start_ms = oracle.stays_of(case.registry, report["kit"], oracle.FOREVER_MS)[0].from_ms
+            length_ms = report["as_of_ms"] - start_ms
             assert report["known_ms"] + report["unknown_ms"] == length_ms
         assert report["longest_unknown_ms"] <= report["unknown_ms"]
         for row in report["limits"]:

@@ -1,0 +1,113 @@
+"""What a live state may forget: with its past put away it says what a state says that has everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from coldchain import pipeline, retention
+from coldchain.model import Assessment
+from coldchain.pipeline import State, Step
+from coldchain.profiles import parse_profile
+from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.registry import Registry
+from test_patience import MKT
+from test_pipeline import REGISTRY, RULES, batch, every_five, minute, registry
+
+ROOM = ChannelKey("lg-a", "1")
+
+
+class Live:
+    """A live state with an archive of what it was given."""
+
+    def __init__(self, *batches: ReadingBatch, now: float, text: str = REGISTRY, rules: str = RULES) -> None:
+        self.profiles = {"mab-017": parse_profile(rules, "mab-017.toml")}
+        self.stored = list(batches)
+        self.state = State(Registry(), {}, {})
+        self.state, found = pipeline.start(
+            registry(text), self.profiles, batches, now_ms=minute(now), is_live=True, archive=self.archive
+        )
+        pipeline.adopt(self.state, found)
+
+    def archive(self, key: ChannelKey) -> list[ReadingBatch]:
+        return [stored for stored in self.stored if stored.key == key]
+
+    def feed(self, *batches: ReadingBatch, now: float) -> Step:
+        found = pipeline.step(self.state, batches, minute(now))
+        self.stored += batches
+        pipeline.adopt(self.state, found)
+        return found
+
+    def put_away(self, until: float, now: float) -> None:
+        pipeline.adopt(self.state, retention.put_away(self.state, minute(until), minute(now)))
+
+    def amend(self, text: str, now: float) -> Step:
+        self.state, found = pipeline.amend(self.state, registry(text), self.profiles, minute(now))
+        pipeline.adopt(self.state, found)
+        return found
+
+    def says(self, now: float) -> dict[str, Assessment]:
+        """What it says after a tick."""
+        pipeline.adopt(self.state, pipeline.silence(self.state, minute(now)))
+        return pipeline.look(self.state, self.state.registry.groups, minute(now))
+
+    def would_say(self, now: float) -> dict[str, Assessment]:
+        """What a state says that has everything in memory."""
+        whole, found = pipeline.start(self.state.registry, self.profiles, self.stored, now_ms=minute(now), is_live=True)
+        pipeline.adopt(whole, found)
+        return whole.assessments
+
+
+def test_what_no_window_needs_is_forgotten_and_what_one_needs_stays() -> None:
+    live = Live(every_five("lg-a", 5, 300, 5000), every_five("lg-b", 65, 300, 5000), now=301, rules=MKT)
+    live.put_away(280, 301)
+    assert len(live.state.series[ROOM]) == 17, "an hour before, what came after, and the reading before the hour"
+    plain = Live(every_five("lg-a", 5, 300, 5000), every_five("lg-b", 65, 300, 5000), now=301)
+    plain.put_away(280, 301)
+    assert len(plain.state.series[ROOM]) == 5
+
+
+def test_a_window_slides_on_over_what_was_put_away() -> None:
+    heat = every_five("lg-a", 185, 215, 15_000)
+    live = Live(every_five("lg-a", 5, 180, 5000), heat, every_five("lg-a", 220, 230, 5000), now=231, rules=MKT)
+    for now in range(235, 330, 5):
+        live.put_away(now - 10, now)
+        live.feed(batch("lg-a", (now, 7900)), now=now)
+        assert live.says(now) == live.would_say(now)
+
+
+def test_when_a_place_was_last_known_is_remembered_however_often_its_past_is_put_away() -> None:
+    live = Live(every_five("lg-a", 5, 100, 5000), now=101)
+    for until in (110, 120, 130):
+        live.put_away(until, until)
+        assert live.says(until) == live.would_say(until)
+    assert live.state.places["room"].known_before_ms == minute(100)
+
+
+def test_a_kit_that_is_registered_late_gets_back_what_its_window_needs() -> None:
+    nobody_there = REGISTRY[: REGISTRY.index("custody = [")]
+    live = Live(every_five("lg-a", 5, 300, 5000), now=301, text=nobody_there, rules=MKT)
+    live.put_away(300, 301)
+    assert len(live.state.series[ROOM]) == 1
+    live.amend(REGISTRY, now=301)
+    for now in range(305, 380, 5):
+        live.feed(batch("lg-a", (now, 9000)), now=now)
+        assert live.says(now) == live.would_say(now)
+
+
+def test_a_kit_that_joins_others_on_hold_is_held_too() -> None:
+    live = Live(every_five("lg-a", 5, 60, 9000), now=61)
+    live.put_away(60, 61)
+    joined = REGISTRY.replace('kits = ["K-1", "K-2"]', 'kits = ["K-1", "K-2", "K-5"]').replace(
+        "kit = [", 'kit = [\n  { id = "K-5", batch = "B22", trial = "TRIAL-7", profile = "mab-017" },'
+    )
+    found = live.amend(joined, now=62)
+    assert [(event.kit, event.limit) for event in found.events] == [("K-5", "above-8")]
+
+
+def test_nothing_is_put_away_without_an_archive() -> None:
+    state, found = pipeline.start(registry(), {"mab-017": parse_profile(RULES, "r.toml")}, now_ms=0, is_live=True)
+    pipeline.adopt(state, found)
+    with pytest.raises(ValueError, match="without an archive"):
+        retention.put_away(state, minute(10), minute(10))
+    with pytest.raises(ValueError, match="without an archive"):
+        pipeline.amend(state, registry(), {"mab-017": parse_profile(RULES, "r.toml")}, minute(10))
