@@ -138,6 +138,7 @@ class Service:
             except LedgerChanged:
                 continue
             registry = self._loaded.state.registry
+            self._ledger.keep_assessments(registry.groups)
             log.info("state loaded", kits=len(registry.kits), loggers=len(registry.loggers))
             self._watchdog.beat()
             return

@@ -194,6 +194,16 @@ def test_a_registry_loaded_while_running_is_noticed_and_judged(tmp_path: Path, l
     assert [event.kit for event in ledger.load_events()] == ["K-0001"]
 
 
+def test_a_kit_that_moves_on_is_still_counted_once(tmp_path: Path, running: Running) -> None:
+    running.get(payload(0, 5000))
+    with Ledger.open(tmp_path / "coldchain.db") as other:
+        other.register("registry.toml", REGISTRY + "to = 2026-03-01T10:30:00Z\n", "ann", START_MS)
+    running.service._next_poll = 0.0
+    running.turn()
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        assert sum(queries.status(connection).verdicts.values()) == 1
+
+
 def test_what_a_reload_finds_is_not_lost_when_the_disk_fails_just_then(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ then nothing may be acknowledged.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,6 +100,14 @@ class Ledger:
             records.write_warnings(connection, step.warnings, now_ms)
             records.write_alerts(connection, alerts, now_ms)
             return queries.position(connection)
+
+    def keep_assessments(self, groups: Iterable[str]) -> None:
+        """Forget the assessments of kit groups that are no more: a kit that moves on belongs to another group."""
+        with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM assessment WHERE group_id NOT IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(groups)),),
+            )
 
     def data_version(self) -> int:
         """A number that changes whenever another connection has written, and only then."""
