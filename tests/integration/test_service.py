@@ -7,16 +7,19 @@ import random
 import secrets
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
 from paho.mqtt.publish import single
 
 from coldchain import pipeline
+from coldchain.commands.recall import recall
 from coldchain.ledger import queries
 from coldchain.ledger.ledger import Ledger
 from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
+from coldchain.settings import load_settings
 from gateways.decoders import decode
 from processes import Inbox, Mosquitto, ServiceProcess, eventually, listening, publish
 from service_values import MINUTE_MS, PAST_REGISTRY, START_MS, payload, topic
@@ -206,5 +209,15 @@ def test_kills_at_random_moments_lose_nothing_and_change_nothing(
         events = {(event.id, event.breached_at_ms, event.supported) for event in ledger.load_events()}
     assert events == {(e.id, e.breached_at_ms, True) for of_kit in uncrashed.events.values() for e in of_kit.values()}
     with queries.reading(service.ledger) as connection:
-        assessments = queries.assessments(connection)
-    assert assessments == {group: json.loads(orjson.dumps(a)) for group, a in uncrashed.assessments.items()}
+        noted = queries.assessments(connection)
+        known = recall(connection, load_settings(service.settings, {}), START_MS + 600 * MINUTE_MS)
+    assert known.assessments == uncrashed.assessments
+    # the ledger notes an assessment when its outcome changes, as it was then
+    assert {group: told(body) for group, body in noted.items()} == {
+        group: told(json.loads(orjson.dumps(a))) for group, a in uncrashed.assessments.items()
+    }
+
+
+def told(assessment: dict[str, Any]) -> tuple[object, ...]:
+    breaches = [(limit["limit_id"], limit["breached_at_ms"]) for limit in assessment["limits"]]
+    return assessment["verdict"], breaches, assessment["conflicts"]
