@@ -60,8 +60,7 @@ def start(
     groups = {group.id: judgement.first_change_ms(group.fate.route, changed) for group in registry.groups.values()}
     since = {group: OPEN_END_MS if first_ms is None else first_ms for group, first_ms in groups.items()}
     found = _judge(scene, since, silent, now_ms, registry.places)
-    found = replace(found, unverified=merged.unverified, arrivals=merged.arrivals)
-    return state, replace(found, fresh=merged.fresh)
+    return state, replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
 def _recollect(state: State, remembered: Remembered) -> None:

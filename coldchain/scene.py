@@ -91,15 +91,13 @@ class Scene:
 
 def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tuple[Series, Series]:
     """Everything stored of a channel: what is judged, and what has an impossible device time."""
-    found = []
     batches = list(archive(key))
-    for is_wanted in (True, False):
-        wanted = [history.is_verified(batch, logger) == is_wanted for batch in batches]
-        at = [batch.at_ms[chosen] for batch, chosen in zip(batches, wanted, strict=True)]
-        temperature = [batch.temperature_mc[chosen] for batch, chosen in zip(batches, wanted, strict=True)]
-        at_ms = np.concatenate([EMPTY.at_ms, *at])
-        found.append(history.merge(EMPTY, at_ms, plausible(np.concatenate([EMPTY.temperature_mc, *temperature])))[0])
-    return found[0], found[1]
+    at_ms = np.concatenate([EMPTY.at_ms, *(batch.at_ms for batch in batches)])
+    temperature_mc = plausible(np.concatenate([EMPTY.temperature_mc, *(batch.temperature_mc for batch in batches)]))
+    verified = np.concatenate([np.empty(0, np.bool_), *(history.is_verified(batch, logger) for batch in batches)])
+    judged, _ = history.merge(EMPTY, at_ms[verified], temperature_mc[verified])
+    unverified, _ = history.merge(EMPTY, at_ms[~verified], temperature_mc[~verified])
+    return judged, unverified
 
 
 def plausible(temperature_mc: MilliCelsius) -> MilliCelsius:
