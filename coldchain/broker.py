@@ -151,6 +151,11 @@ class Broker:
         info = self._client.publish(row.recipient, row.body, qos=1)
         self._published[info.mid] = row.id
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish something that is not in the outbox; nothing while there is no connection."""
+        if self._is_linked:
+            self._client.publish(topic, payload, qos=1)
+
     def request(self, topic: str, payload: bytes) -> None:
         """Publish a request to a gateway, once: whoever asks does so again if it was not heard."""
         if self._is_linked:

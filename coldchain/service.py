@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections import ChainMap
-from collections.abc import Callable
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from queue import SimpleQueue
@@ -27,11 +27,14 @@ from coldchain.errors import EnvironmentFailed
 from coldchain.incoming import heard
 from coldchain.jobs import Watchdog, start_ticks
 from coldchain.keeper import Kept
-from coldchain.ledger.entries import Message
-from coldchain.ledger.ledger import Ledger, LedgerChanged
+from coldchain.ledger.entries import LostReading, Message
+from coldchain.ledger.ledger import NO_COUNTERS, Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
+from coldchain.readings import ChannelKey, Lost
+from coldchain.receipts import Receipts
+from coldchain.sequence import Counter, Runs
 from coldchain.settings import Settings
 from coldchain.timeseries.projection import Projection
 from gateways.decoders import Node, NodeKey, Request, decoder
@@ -74,7 +77,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
-        service.load_nodes()
+        service.load_senders()
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)
@@ -119,6 +122,10 @@ class Service:
         self._reader = decoder(settings.gateways.mappings)
         self._nodes: dict[NodeKey, Node] = {}
         self._kept: Kept | None = None
+        self._receipts = Receipts(
+            1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
+        )
+        self._untold: list[tuple[str, bytes]] = []
         self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
         self._checkpointed = 0
         self._retry_at = self._next_poll = self._next_look = 0.0
@@ -149,10 +156,11 @@ class Service:
             raise RuntimeError("the state is loaded before anything else")
         return self._kept
 
-    def load_nodes(self) -> None:
-        """What edge nodes have said before the start, from the ledger."""
+    def load_senders(self) -> None:
+        """What edge nodes have said before the start, and which numbers of gateways are missing, from the ledger."""
         self._watchdog.allow(REBUILD_WITHIN_S)
         self._nodes = edge_nodes.load(self._ledger)
+        self._receipts.know(self._ledger.counters_with_gaps(), self._ledger.lost_readings(), self._clock())
         self._watchdog.beat()
 
     def take(self) -> None:
@@ -172,8 +180,15 @@ class Service:
         if self._commit(tuple(messages), lambda state, now_ms: pipeline.step(state, batches, now_ms)):
             self._broker.acknowledge(count)
             self._nodes.update(changed)
+            untold, self._untold = self._untold, []
+            self._tell(untold)
             for request in requests:
                 self._broker.request(*request)
+
+    def _tell(self, receipts: list[tuple[str, bytes]]) -> None:
+        """Publish receipts; one that is not heard is sent again when its readings are."""
+        for receipt in receipts:
+            self._broker.tell(*receipt)
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""
@@ -183,6 +198,8 @@ class Service:
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
             self._guarded(self._reload_if_changed)
+            self._tell(self._receipts.requests(self._clock()))
+            self._give_up_lost_readings()
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
         if now >= self._silence_due:
@@ -193,6 +210,16 @@ class Service:
             self._guarded(self._tidy)
             state = self._loaded.state
             self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
+
+    def _give_up_lost_readings(self) -> None:
+        """What gateways were asked for in vain is unknown time from now on."""
+        lost = self._receipts.lost(self._clock())
+        gaps: dict[ChannelKey, set[Lost]] = defaultdict(set)
+        for counter, gap in lost:
+            gaps[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
+        if lost and self._commit((), lambda state, now_ms: pipeline.lose(state, gaps, now_ms), lost):
+            self._receipts.give_up(lost)
+            log.warning("readings lost: asked for in vain", gaps=len(lost))
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
@@ -233,30 +260,41 @@ class Service:
             return
         self._checkpointed = self._kept.position
 
-    def _commit(self, messages: tuple[Message, ...], find: Callable[[State, int], Step]) -> bool:
+    def _commit(
+        self, messages: tuple[Message, ...], find: Callable[[State, int], Step], lost: Sequence[LostReading] = ()
+    ) -> bool:
         """Find, save, adopt; whether it is on disk."""
 
         def once() -> None:
+            taken = self._receipts.take(messages)
             while True:
                 now_ms, kept, began = self._clock(), self._loaded, time.monotonic()
                 change = find(kept.state, now_ms)
                 try:
-                    position = self._save(messages, change, now_ms, kept.state, kept.version)
+                    position = self._save(messages, change, now_ms, kept.state, kept.version, taken.runs, lost)
                 except LedgerChanged:
                     self.load()
                     continue
                 pipeline.adopt(kept.state, change)
                 self._kept = replace(kept, position=position or kept.position)
+                self._untold += self._receipts.adopt(taken, now_ms)
                 self._metrics.committed(messages, change.fresh, time.monotonic() - began)
                 return
 
         return self._guarded(once)
 
     def _save(
-        self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int
+        self,
+        messages: tuple[Message, ...],
+        change: Step,
+        now_ms: int,
+        before: State,
+        version: int,
+        counters: Mapping[Counter, Runs] = NO_COUNTERS,
+        lost: Sequence[LostReading] = (),
     ) -> int | None:
         """Write what a step found; the ledger's position after it, None if there was nothing to write."""
-        if not (messages or change.outcomes or change.events or change.warnings):
+        if not (messages or change.outcomes or change.events or change.warnings or lost):
             return None
         alerts = compose(
             change.events,
@@ -267,7 +305,9 @@ class Service:
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
+        position = self._ledger.save(
+            messages, change, alerts, now_ms, counters=counters, lost=lost, unless_changed_since=version
+        )
         if alerts:
             self._next_look = 0.0
         for event in change.events:

@@ -189,13 +189,17 @@ class Service(_Section):
     """How often silence is judged, and how long the loop may stand still before the process ends itself.
 
     `keep_days`: of readings in memory; what comes later than that is judged all the same, only more slowly.
-    `checkpoint_every_s`: how often the state is kept for the next start.
+    `checkpoint_every_s`: how often the state is kept for the next start. `resend_after_s`: how long a missing sequence
+    number may only be out of order before a gateway is asked for it; `lost_after_s`: when what it has not sent is
+    unknown time.
     """
 
     silence_every_s: Seconds = 15
     stall_after_s: Seconds = 60
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 3
     checkpoint_every_s: Annotated[int, Field(ge=10, le=86_400)] = 900
+    resend_after_s: Seconds = 10
+    lost_after_s: Annotated[int, Field(ge=1, le=86_400)] = 300
 
 
 class Epcis(_Section):

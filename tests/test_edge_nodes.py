@@ -55,7 +55,7 @@ class Running:
         outbox = Outbox(ledger, self.broker, None, self.clock)  # type: ignore[arg-type]  # stands in for a Broker
         self.service = Service(settings_in(folder), ledger, self.broker, outbox, Watchdog(60), self.clock)  # type: ignore[arg-type]  # likewise
         self.service.load()
-        self.service.load_nodes()
+        self.service.load_senders()
 
     def clock(self) -> int:
         return START_MS + 600 * MINUTE_MS
