@@ -36,10 +36,14 @@ log = structlog.get_logger()
 
 
 class Arrived(NamedTuple):
-    """A message and when it arrived."""
+    """A message and when it arrived; without a `topic` that is no text. `mid`, `qos`: how it is acknowledged."""
 
     received_ms: int
-    message: MQTTMessage
+    topic: str | None
+    payload: bytes
+    is_retained: bool = False
+    mid: int = 0
+    qos: int = 1
 
 
 class Broker:
@@ -144,7 +148,7 @@ class Broker:
         stored, self.arrived = self.arrived[:count], self.arrived[count:]
         for arrived in stored:
             if self._is_linked:
-                self._client.ack(arrived.message.mid, arrived.message.qos)
+                self._client.ack(arrived.mid, arrived.qos)
 
     def publish(self, row: OutboxRow) -> None:
         """Publish an alert; `deliveries` tells when the broker has taken it."""
@@ -199,7 +203,12 @@ class Broker:
         self.arrived = []
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self.arrived.append(Arrived(self._clock(), message))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        payload = bytes(message.payload)
+        self.arrived.append(Arrived(self._clock(), topic, payload, message.retain, message.mid, message.qos))
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         outbox_id = self._published.pop(mid, None)

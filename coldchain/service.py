@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections import ChainMap, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, replace
@@ -24,10 +24,10 @@ from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Broker
 from coldchain.errors import EnvironmentFailed
-from coldchain.incoming import heard
+from coldchain.incoming import Intake, Portion
 from coldchain.jobs import Watchdog, start_ticks
 from coldchain.keeper import Kept
-from coldchain.ledger.entries import LostReading, Message
+from coldchain.ledger.entries import LostReading
 from coldchain.ledger.ledger import NO_COUNTERS, Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
 from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
@@ -36,10 +36,14 @@ from coldchain.readings import ChannelKey, Lost
 from coldchain.receipts import Receipts
 from coldchain.sequence import Counter, Runs
 from coldchain.settings import Settings
+from coldchain.throttle import Throttle
 from coldchain.timeseries.projection import Projection
-from gateways.decoders import Node, NodeKey, Request, decoder
+from gateways.decoders import decoder
 
 TURN_S = 0.2
+WAITING_AT_ONCE = 200
+"""So many messages that were put back are read between two turns: some ten milliseconds."""
+
 POLL_S = 1.0
 REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
@@ -92,8 +96,9 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
         while not stop.is_set():
             watchdog.beat()
-            broker.turn(TURN_S)
+            broker.turn(0.0 if service.has_waiting else TURN_S)
             service.take()
+            service.take_waiting()
             service.sweep(ticks)
             service.deliver()
         service.take()
@@ -119,8 +124,9 @@ class Service:
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
-        self._reader = decoder(settings.gateways.mappings)
-        self._nodes: dict[NodeKey, Node] = {}
+        limits = settings.gateways
+        self._intake = Intake(decoder(limits.mappings), Throttle(limits.messages_per_s, limits.burst))
+        self._waiting = 0
         self._kept: Kept | None = None
         self._receipts = Receipts(
             1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
@@ -139,7 +145,7 @@ class Service:
             now_ms = self._clock()
             try:
                 for kept, found in keeper.catch_up(self._ledger, self._settings.rules.dir, self._kept, now_ms):
-                    self._save((), found, now_ms, kept.state, kept.version)
+                    self._save(Portion(), found, now_ms, kept.state, kept.version)
                     pipeline.adopt(kept.state, found)
                     self._kept = kept
             except LedgerChanged:
@@ -159,7 +165,8 @@ class Service:
     def load_senders(self) -> None:
         """What edge nodes have said before the start, and which numbers of gateways are missing, from the ledger."""
         self._watchdog.allow(REBUILD_WITHIN_S)
-        self._nodes = edge_nodes.load(self._ledger)
+        self._intake.know(edge_nodes.load(self._ledger))
+        self._waiting = self._ledger.count_waiting()
         self._receipts.know(self._ledger.counters_with_gaps(), self._ledger.lost_readings(), self._clock())
         self._watchdog.beat()
 
@@ -168,27 +175,35 @@ class Service:
         count = len(self._broker.arrived)
         if not count or time.monotonic() < self._retry_at:
             return
-        changed: dict[NodeKey, Node] = {}
-        messages: list[Message] = []
-        requests: list[Request] = []
-        for arrived in self._broker.arrived:
-            message, found = heard(arrived, self._reader, ChainMap(changed, self._nodes))
-            messages.append(message)
-            changed.update(found.nodes)
-            requests.extend(found.requests)
-        batches = tuple(batch for message in messages for batch in message.batches)
-        if self._commit(tuple(messages), lambda state, now_ms: pipeline.step(state, batches, now_ms)):
+        portion = self._intake.read(self._broker.arrived, time.monotonic())
+        if self._commit(portion):
             self._broker.acknowledge(count)
-            self._nodes.update(changed)
-            untold, self._untold = self._untold, []
-            self._tell(untold)
-            for request in requests:
-                self._broker.request(*request)
+            self._tell(portion)
 
-    def _tell(self, receipts: list[tuple[str, bytes]]) -> None:
-        """Publish receipts; one that is not heard is sent again when its readings are."""
+    def take_waiting(self) -> None:
+        """Read some of the messages that were put back, between those that arrive."""
+        if not self._waiting or time.monotonic() < self._retry_at:
+            return
+        self._guarded(self._read_waiting)
+
+    def _read_waiting(self) -> None:
+        portion = self._intake.read_waiting(self._ledger.waiting(WAITING_AT_ONCE))
+        if self._commit(portion):
+            self._tell(portion)
+
+    def _tell(self, portion: Portion) -> None:
+        """Publish receipts and requests; who does not hear them sends again, or is asked again."""
+        self._intake.know(portion.nodes)
+        receipts, self._untold = self._untold, []
         for receipt in receipts:
             self._broker.tell(*receipt)
+        for request in portion.requests:
+            self._broker.request(*request)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether messages wait to be read."""
+        return self._waiting > 0
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""
@@ -198,7 +213,8 @@ class Service:
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
             self._guarded(self._reload_if_changed)
-            self._tell(self._receipts.requests(self._clock()))
+            for request in self._receipts.requests(self._clock()):
+                self._broker.tell(*request)
             self._give_up_lost_readings()
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
@@ -206,7 +222,7 @@ class Service:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
             self._silence_due = now + 3 * every_s
-            self._commit((), pipeline.silence)
+            self._commit(Portion(), pipeline.silence)
             self._guarded(self._tidy)
             state = self._loaded.state
             self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
@@ -217,7 +233,7 @@ class Service:
         gaps: dict[ChannelKey, set[Lost]] = defaultdict(set)
         for counter, gap in lost:
             gaps[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
-        if lost and self._commit((), lambda state, now_ms: pipeline.lose(state, gaps, now_ms), lost):
+        if lost and self._commit(Portion(), lambda state, now_ms: pipeline.lose(state, gaps, now_ms), lost):
             self._receipts.give_up(lost)
             log.warning("readings lost: asked for in vain", gaps=len(lost))
 
@@ -261,31 +277,37 @@ class Service:
         self._checkpointed = self._kept.position
 
     def _commit(
-        self, messages: tuple[Message, ...], find: Callable[[State, int], Step], lost: Sequence[LostReading] = ()
+        self,
+        portion: Portion,
+        find: Callable[[State, int], Step] | None = None,
+        lost: Sequence[LostReading] = (),
     ) -> bool:
-        """Find, save, adopt; whether it is on disk."""
+        """Find what it changes (by default: that the readings of a portion have come), save, adopt; whether it is on
+        disk."""
+        batches = tuple(batch for message in portion.messages for batch in message.batches)
 
         def once() -> None:
-            taken = self._receipts.take(messages)
+            taken = self._receipts.take(portion.messages)
             while True:
                 now_ms, kept, began = self._clock(), self._loaded, time.monotonic()
-                change = find(kept.state, now_ms)
+                change = find(kept.state, now_ms) if find else pipeline.step(kept.state, batches, now_ms)
                 try:
-                    position = self._save(messages, change, now_ms, kept.state, kept.version, taken.runs, lost)
+                    position = self._save(portion, change, now_ms, kept.state, kept.version, taken.runs, lost)
                 except LedgerChanged:
                     self.load()
                     continue
                 pipeline.adopt(kept.state, change)
                 self._kept = replace(kept, position=position or kept.position)
+                self._waiting += len(portion.waiting) - len(portion.waited)
                 self._untold += self._receipts.adopt(taken, now_ms)
-                self._metrics.committed(messages, change.fresh, time.monotonic() - began)
+                self._metrics.committed(portion.messages, change.fresh, time.monotonic() - began)
                 return
 
         return self._guarded(once)
 
     def _save(
         self,
-        messages: tuple[Message, ...],
+        portion: Portion,
         change: Step,
         now_ms: int,
         before: State,
@@ -294,7 +316,8 @@ class Service:
         lost: Sequence[LostReading] = (),
     ) -> int | None:
         """Write what a step found; the ledger's position after it, None if there was nothing to write."""
-        if not (messages or change.outcomes or change.events or change.warnings or lost):
+        messages, waiting, waited = portion[:3]
+        if not (messages or waiting or change.outcomes or change.events or change.warnings or lost):
             return None
         alerts = compose(
             change.events,
@@ -306,7 +329,15 @@ class Service:
             now_ms=now_ms,
         )
         position = self._ledger.save(
-            messages, change, alerts, now_ms, counters=counters, lost=lost, unless_changed_since=version
+            messages,
+            change,
+            alerts,
+            now_ms,
+            counters=counters,
+            lost=lost,
+            waiting=waiting,
+            waited=waited,
+            unless_changed_since=version,
         )
         if alerts:
             self._next_look = 0.0

@@ -112,9 +112,15 @@ class Rules(_Section):
 
 
 class Gateways(_Section):
-    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that."""
+    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that.
+
+    `messages_per_s`, `burst`: how many messages of one gateway are read at once; what is beyond that is stored and
+    waits, so that a flood from one does not delay the others.
+    """
 
     mappings: OptionalFile = None
+    messages_per_s: Annotated[int, Field(ge=1, le=100_000)] = 100
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
 
 
 class Timeseries(_Section):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,31 +13,30 @@ from typing import Any
 
 import pytest
 import structlog
-from paho.mqtt.client import MQTTMessage
 
 from coldchain import service
 from coldchain.alerts.outbox import Outbox
 from coldchain.broker import Arrived
 from coldchain.errors import BadInput, EnvironmentFailed
-from coldchain.incoming import received
+from coldchain.incoming import Intake, received
 from coldchain.jobs import Watchdog
 from coldchain.kernels import UNKNOWN
-from coldchain.ledger import queries
+from coldchain.ledger import queries, records
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
 from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
 from coldchain.service import Service
+from coldchain.throttle import Throttle
+from gateways.decoders import decoder
 from service_values import MINUTE_MS, REGISTRY, RULES, START_MS, payload, settings_in, topic
 
 HOT = tuple([9000] * 15)
 
 
-def arrived(body: bytes, where: str | bytes = topic(), at_ms: int = START_MS, *, retain: bool = False) -> Arrived:
-    message = MQTTMessage(mid=1, topic=where.encode() if isinstance(where, str) else where)
-    message.payload, message.retain, message.qos = body, retain, 1
-    return Arrived(at_ms, message)
+def arrived(body: bytes, where: str | None = topic(), at_ms: int = START_MS, *, retain: bool = False) -> Arrived:
+    return Arrived(at_ms, where, body, retain)
 
 
 @dataclass
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_kept_with_a_reason(body: bytes, where: str) -> N
 
 
 def test_a_topic_that_is_no_text_is_kept_with_a_reason() -> None:
-    message = received(arrived(payload(0, 5000), b"\xff\xfe"))
+    message = received(arrived(payload(0, 5000), None))
     assert (message.reason, message.payload) == ("topic_not_utf8", payload(0, 5000))
 
 
@@ -172,6 +172,65 @@ def test_nothing_is_receipted_that_is_not_stored(running: Running, monkeypatch: 
 def test_readings_without_a_named_counter_get_no_receipt(running: Running) -> None:
     running.get(payload(0, 5000), payload(1, 5000, seq=1), payload(2, 5000, boot=1))
     assert running.broker.told == []
+
+
+def flooded(folder: Path, ledger: Ledger) -> Running:
+    """A service that reads one message of a gateway at once, and has got five."""
+    found = Running(folder, ledger)
+    found.service._intake = Intake(decoder(), Throttle(per_s=0.001, burst=1))
+    found.service.load()
+    found.service.load_senders()
+    found.get(*[payload(minute, 9000, boot=3, seq=minute) for minute in range(5)])
+    return found
+
+
+def test_what_a_gateway_sends_beyond_its_limit_is_kept_acknowledged_and_read_later(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    running = flooded(tmp_path, ledger)
+    assert running.broker.acknowledged == 5
+    assert len(list(ledger.load_batches())) == 1
+    assert ledger.count_waiting() == 4
+    assert running.broker.told[-1][1]["stored"] == stored(0, 0)
+    running.service.take_waiting()
+    assert ledger.count_waiting() == 0
+    assert not running.service.has_waiting
+    assert sum(map(len, ledger.load_batches())) == 5
+    assert running.broker.told[-1][1]["stored"] == stored(0, 4)
+    assert ledger.audit_verify().problems == ()
+
+
+def test_what_waits_is_read_after_a_restart_as_it_had_arrived(tmp_path: Path, ledger: Ledger) -> None:
+    arrived_ms = flooded(tmp_path, ledger).now_ms
+    again = restarted(tmp_path, ledger, arrived_ms + 3_600_000)
+    assert again.service.has_waiting
+    again.service.take_waiting()
+    assert {batch.received_ms for batch in ledger.load_batches()} == {arrived_ms}
+
+
+def test_a_flood_from_one_gateway_lets_the_messages_of_others_pass(tmp_path: Path, ledger: Ledger) -> None:
+    running = flooded(tmp_path, ledger)
+    running.broker.arrived = [arrived(payload(9, 5000, logger="lg-2"), "coldchain/v1/basel/gw-2/lg-2/readings")]
+    running.turn()
+    assert [batch.logger for batch in ledger.load_batches()] == ["lg-1", "lg-2"]
+    assert ledger.count_waiting() == 4
+
+
+def test_a_failing_disk_leaves_what_waits_where_it_is(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = flooded(tmp_path, ledger)
+
+    def broken(*_args: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "write_waiting", broken)
+        running.service.take_waiting()
+    assert ledger.count_waiting() == 4
+    running.service._retry_at = 0.0
+    running.service.take_waiting()
+    assert ledger.count_waiting() == 0
 
 
 def test_a_refused_message_is_named_so_that_it_is_not_sent_for_ever(running: Running) -> None:

@@ -34,6 +34,16 @@ class Message:
         return "rejected" if self.reason else "accepted"
 
 
+class Waiting(NamedTuple):
+    """A message as it arrived, that is kept but not read yet. `id`: None before it is written."""
+
+    id: int | None
+    sender: str
+    received_ms: int
+    topic: str
+    payload: bytes
+
+
 class LostReading(NamedTuple):
     """Readings that were taken and have been asked for in vain: their time is unknown unless they come after all."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from coldchain.errors import ColdchainError, EnvironmentFailed
 from coldchain.ledger import audit, backup, locks, queries, records, schema, verification
-from coldchain.ledger.entries import Alert, Delivery, LostReading, Message, OutboxRow, RegistryFile
+from coldchain.ledger.entries import Alert, Delivery, LostReading, Message, OutboxRow, RegistryFile, Waiting
 from coldchain.ledger.queries import trouble_with
 from coldchain.model import EarlyWarning, QuarantineEvent
 from coldchain.readings import ChannelKey, Lost, ReadingBatch
@@ -88,12 +88,15 @@ class Ledger:
         *,
         counters: Mapping[Counter, Runs] = NO_COUNTERS,
         lost: Sequence[LostReading] = (),
+        waiting: Sequence[Waiting] = (),
+        waited: Sequence[Waiting] = (),
         unless_changed_since: int | None = None,
     ) -> int:
         """Write all that one step found, in one transaction that is on disk when this returns; the position after it.
 
         `step.fresh` is aligned with the batches of the messages, one after the other; an empty batch held nothing new.
         `counters`: what is stored of gateways' numbers after it; `lost`: what they were asked for in vain.
+        `waiting`: messages to be read later; `waited`: those among `messages` that have waited till now.
         `unless_changed_since` is the `data_version()` before the state was loaded that the step was computed from;
         LedgerChanged if another process has written since.
         """
@@ -103,6 +106,7 @@ class Ledger:
             records.write_messages(connection, messages, step.fresh)
             records.write_counters(connection, counters)
             records.write_lost_readings(connection, lost, now_ms)
+            records.write_waiting(connection, waiting, waited)
             records.write_assessments(connection, step.outcomes, now_ms)
             records.write_events(connection, step.events, now_ms)
             records.write_warnings(connection, step.warnings, now_ms)
@@ -176,6 +180,16 @@ class Ledger:
         """The same as the core takes it."""
         with trouble_with(self._path):
             return queries.lost_by_channel(self._connection)
+
+    def waiting(self, most: int) -> tuple[Waiting, ...]:
+        """The messages that have waited longest, of every sender the same share."""
+        with trouble_with(self._path):
+            return queries.waiting(self._connection, most)
+
+    def count_waiting(self) -> int:
+        """How many messages wait to be read."""
+        with trouble_with(self._path):
+            return queries.count_waiting(self._connection)
 
     def message_topics(self, prefix: str) -> Iterator[tuple[int, str]]:
         """Id and topic of every MQTT message below a prefix that ends in "/", in the order of arrival."""

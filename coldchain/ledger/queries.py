@@ -18,7 +18,7 @@ import numpy as np
 
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger import schema
-from coldchain.ledger.entries import LostReading, OutboxRow, RegistryFile
+from coldchain.ledger.entries import LostReading, OutboxRow, RegistryFile, Waiting
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
 from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.sequence import Counter, Gap, Run, Runs
@@ -135,6 +135,24 @@ def lost_by_channel(connection: sqlite3.Connection) -> dict[ChannelKey, set[Lost
     for counter, gap in lost_readings(connection):
         found[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
     return dict(found)
+
+
+def waiting(connection: sqlite3.Connection, most: int) -> tuple[Waiting, ...]:
+    """The messages whose turn it is: of every sender the same share of `most`, oldest first."""
+    senders = [row[0] for row in connection.execute("SELECT DISTINCT sender FROM waiting ORDER BY sender")]
+    found: list[Waiting] = []
+    for sender in senders:
+        rows = connection.execute(
+            "SELECT id, sender, received_ms, topic, payload FROM waiting WHERE sender = ? ORDER BY id LIMIT ?",
+            (sender, max(1, most // len(senders))),
+        )
+        found += [Waiting(*row) for row in rows]
+    return tuple(found[:most])
+
+
+def count_waiting(connection: sqlite3.Connection) -> int:
+    """How many messages wait to be read."""
+    return int(connection.execute("SELECT count(*) FROM waiting").fetchone()[0])
 
 
 def position(connection: sqlite3.Connection) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from coldchain.ledger import audit
-from coldchain.ledger.entries import Alert, LostReading, Message
+from coldchain.ledger.entries import Alert, LostReading, Message, Waiting
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.readings import ReadingBatch
 from coldchain.sequence import Counter, Runs
@@ -78,6 +78,14 @@ def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Ru
         "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
         [(*counter, json.dumps(runs, separators=(",", ":")), len(runs) > 1) for counter, runs in counters.items()],
     )
+
+
+def write_waiting(connection: sqlite3.Connection, more: Iterable[Waiting], done: Iterable[Waiting]) -> None:
+    """Keep messages that have to wait, and let go those that are written as messages in the same transaction."""
+    connection.executemany(
+        "INSERT INTO waiting (sender, received_ms, topic, payload) VALUES (?, ?, ?, ?)", [each[1:] for each in more]
+    )
+    connection.executemany("DELETE FROM waiting WHERE id = ?", [(each.id,) for each in done])
 
 
 def write_lost_readings(connection: sqlite3.Connection, lost: Iterable[LostReading], now_ms: int) -> None:

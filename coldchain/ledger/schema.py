@@ -224,6 +224,18 @@ SEQUENCES = (
     ) STRICT
     """,
     *_append_only("lost_reading"),
+    """
+    CREATE TABLE waiting (                       -- messages beyond their gateway's limit, taken when there is time
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        sender TEXT NOT NULL,
+        received_ms INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        payload BLOB NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX waiting_of ON waiting (sender)",
+    "CREATE TRIGGER waiting_no_update BEFORE UPDATE ON waiting "
+    "BEGIN SELECT RAISE(ABORT, 'a message is kept as it arrived'); END",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS, SEQUENCES)
