@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
+from coldchain.admission import admission
 from coldchain.broker import Arrived
 from coldchain.errors import RejectedPayload
 from coldchain.ledger.entries import Message, Waiting, unstorable
 from coldchain.receipts import gateway_of
+from coldchain.registry import Registry
 from coldchain.throttle import Throttle
 from gateways.decoders import Decoded, Decoder, Node, NodeKey, Request, decoder, node_key
 
@@ -42,7 +45,7 @@ class Intake:
         """What edge nodes have said, now that it is stored."""
         self.nodes.update(nodes)
 
-    def read(self, arrived: Iterable[Arrived], now_s: float) -> Portion:
+    def read(self, arrived: Iterable[Arrived], registry: Registry, now_s: float) -> Portion:
         """Messages at a monotonic instant [s]: those within their gateway's limit are read, the others put back."""
         within, beyond = [], []
         for one in arrived:
@@ -51,23 +54,35 @@ class Intake:
                 within.append(one)
             else:
                 beyond.append(Waiting(None, sender, one.received_ms, one.topic or "", one.payload))
-        return self._read(within)._replace(waiting=tuple(beyond))
+        return self._read(within, registry)._replace(waiting=tuple(beyond))
 
-    def read_waiting(self, waiting: tuple[Waiting, ...]) -> Portion:
+    def read_waiting(self, waiting: tuple[Waiting, ...], registry: Registry) -> Portion:
         """Messages that were put back, as they arrived."""
-        return self._read(Arrived(one.received_ms, one.topic, one.payload) for one in waiting)._replace(waited=waiting)
+        arrived = (Arrived(one.received_ms, one.topic, one.payload) for one in waiting)
+        return self._read(arrived, registry)._replace(waited=waiting)
 
-    def _read(self, arrived: Iterable[Arrived]) -> Portion:
+    def _read(self, arrived: Iterable[Arrived], registry: Registry) -> Portion:
         changed: dict[NodeKey, Node] = {}
         known = ChainMap(changed, self.nodes)
         messages: list[Message] = []
         requests: list[Request] = []
         for one in arrived:
             message, found = heard(one, self._reader, known)
-            messages.append(message)
+            messages.append(_admitted(message, registry))
             changed.update(found.nodes)
             requests.extend(found.requests)
         return Portion(tuple(messages), nodes=changed, requests=tuple(requests))
+
+
+def _admitted(message: Message, registry: Registry) -> Message:
+    """The message, without its readings if the registry does not let them in, or with what is odd about them."""
+    said = admission(message.topic, message.batches, registry)
+    if said.refused is not None:
+        reason, detail = said.refused
+        return replace(message, batches=(), reason=reason, detail=detail)
+    if said.flags:
+        return replace(message, detail="; ".join(filter(None, (message.detail, *said.flags))))
+    return message
 
 
 def sender_of(arrived: Arrived) -> str | None:

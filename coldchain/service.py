@@ -41,8 +41,13 @@ from coldchain.timeseries.projection import Projection
 from gateways.decoders import decoder
 
 TURN_S = 0.2
-WAITING_AT_ONCE = 200
-"""So many messages that were put back are read between two turns: some ten milliseconds."""
+QUIET_BELOW = 100
+"""Messages of one turn; with fewer there is time for those that were put back."""
+
+WAITING_AT_ONCE, WAITING_AT_ONCE_UNDER_LOAD = 500, 20
+"""So many messages that were put back are read between two turns."""
+
+MOST_ODDITIES = 10_000
 
 POLL_S = 1.0
 REBUILD_WITHIN_S = 900.0
@@ -126,7 +131,8 @@ class Service:
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
         limits = settings.gateways
         self._intake = Intake(decoder(limits.mappings), Throttle(limits.messages_per_s, limits.burst))
-        self._waiting = 0
+        self._waiting, self._is_quiet = 0, True
+        self._oddities: set[str] = set()
         self._kept: Kept | None = None
         self._receipts = Receipts(
             1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
@@ -173,9 +179,10 @@ class Service:
     def take(self) -> None:
         """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
         count = len(self._broker.arrived)
+        self._is_quiet = count < QUIET_BELOW
         if not count or time.monotonic() < self._retry_at:
             return
-        portion = self._intake.read(self._broker.arrived, time.monotonic())
+        portion = self._intake.read(self._broker.arrived, self._loaded.state.registry, time.monotonic())
         if self._commit(portion):
             self._broker.acknowledge(count)
             self._tell(portion)
@@ -187,7 +194,8 @@ class Service:
         self._guarded(self._read_waiting)
 
     def _read_waiting(self) -> None:
-        portion = self._intake.read_waiting(self._ledger.waiting(WAITING_AT_ONCE))
+        most = WAITING_AT_ONCE if self._is_quiet else WAITING_AT_ONCE_UNDER_LOAD
+        portion = self._intake.read_waiting(self._ledger.waiting(most), self._loaded.state.registry)
         if self._commit(portion):
             self._tell(portion)
 
@@ -346,8 +354,11 @@ class Service:
         for message in messages:
             if message.reason:
                 log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
-            elif message.detail:
-                log.warning("message flagged", topic=message.topic, detail=message.detail)
+            elif message.detail and message.detail not in self._oddities:
+                log.warning("message flagged, as will be others", topic=message.topic, detail=message.detail)
+                if len(self._oddities) >= MOST_ODDITIES:
+                    self._oddities.clear()
+                self._oddities.add(message.detail)
         return position
 
     def _guarded(self, act: Callable[[], None]) -> bool:

@@ -233,6 +233,29 @@ def test_a_failing_disk_leaves_what_waits_where_it_is(
     assert ledger.count_waiting() == 0
 
 
+def test_a_logger_on_another_sites_topic_is_kept_and_not_judged(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.register("registry.toml", REGISTRY.replace('"1min"\n', '"1min"\nsites = ["zug"]\n', 1), "ann", START_MS)
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT, boot=3, seq=0))
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        (kept,) = queries.rejected(connection)
+    assert (kept.reason, kept.payload) == ("wrong_site", payload(0, *HOT, boot=3, seq=0))
+    assert ledger.load_events() == ()
+    assert running.broker.told[0][1]["refused"][0]["reason"] == "wrong_site"
+    assert running.broker.told[0][1]["stored"] == []
+
+
+def test_an_unknown_logger_is_flagged_and_judged_once_it_is_registered(tmp_path: Path, ledger: Ledger) -> None:
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT))
+    ledger.register("registry.toml", REGISTRY, "ann", START_MS)
+    again = restarted(tmp_path, ledger, running.now_ms)
+    assert len(again.ledger.load_events()) == 1
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        (detail,) = connection.execute("SELECT detail FROM message").fetchone()
+    assert detail == "unknown_logger: lg-1 is not registered"
+
+
 def test_a_refused_message_is_named_so_that_it_is_not_sent_for_ever(running: Running) -> None:
     running.get(b"no document")
     ((where, receipt),) = running.broker.told

@@ -55,8 +55,9 @@ def run(
         else:
             at_ms = terminal.now_ms() if as_of_ms is None else as_of_ms
             old = rulebook.load(rules or PRESENT_RULES, at_ms, versions(chosen))
-            batches = read(inputs, logger=None, zone=None).batches
-            found = replayed.impact(batches, load_registry(*registry), old, _proposed(old, new), as_of_ms=as_of_ms)
+            known = load_registry(*registry)
+            batches = read(inputs, logger=None, zone=None, registry=known).batches
+            found = replayed.impact(batches, known, old, _proposed(old, new), as_of_ms=as_of_ms)
     if as_json:
         print_document(found)
     else:
