@@ -19,10 +19,13 @@ from queue import SimpleQueue
 import structlog
 
 from coldchain import edge_nodes, keeper, pipeline
+from coldchain.alerts.alarm_watch import AlarmWatch
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Broker
+from coldchain.commits import Commits
+from coldchain.disk import DiskGuard
 from coldchain.errors import EnvironmentFailed
 from coldchain.incoming import heard
 from coldchain.jobs import Watchdog, start_ticks
@@ -30,9 +33,10 @@ from coldchain.keeper import Kept
 from coldchain.ledger.entries import Message
 from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
-from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
+from coldchain.metrics import AlarmCollector, LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
 from coldchain.settings import Settings
+from coldchain.supervisor import Supervisor
 from coldchain.timeseries.projection import Projection
 from gateways.decoders import Node, NodeKey, Request, decoder
 
@@ -62,14 +66,17 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
     with ExitStack() as stack:
         stack.enter_context(only_service(settings.ledger.path))
         ledger = stack.enter_context(Ledger.open(settings.ledger.path))
-        watchdog = Watchdog(settings.service.stall_after_s)
+        supervisor = Supervisor.of_process()
+        watchdog = Watchdog(settings.service.stall_after_s, supervisor=supervisor)
         watchdog.start()
         stack.callback(watchdog.stop)
         email = open_email(settings.smtp, clock) if settings.smtp.host else None
         broker = Broker(settings.mqtt, clock)
         outbox = Outbox(ledger, broker, email, clock)
         metrics = ServiceMetrics()
-        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics)
+        guard = DiskGuard(settings.ledger.path, settings.ledger.alarm_percent, settings.ledger.stop_percent)
+        commits = Commits(guard)
+        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics, commits)
         stack.callback(service.record)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
@@ -80,19 +87,28 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         projection = Projection(settings, clock)
         projection.start()
         stack.callback(projection.stop, PROJECTION_FINISHES_WITHIN_S)
+        watch = AlarmWatch(
+            settings, clock, guard=guard, commits=commits, broker=broker, outbox=outbox, projection=projection
+        )
+        watch.start()
+        stack.callback(watch.stop, MAIL_FINISHES_WITHIN_S)
         if settings.metrics.port:
             metrics.registry.register(LedgerCollector(settings.ledger.path))
             metrics.registry.register(LagCollector(lambda: astuple(projection.lag), clock))
+            metrics.registry.register(AlarmCollector(lambda: guard.percent, lambda: watch.standing))
             stack.callback(serve(settings.metrics, metrics.registry))
         scheduler, ticks = start_ticks(settings.service.silence_every_s)
         stack.callback(scheduler.shutdown, wait=False)
         log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
+        supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
             broker.turn(TURN_S)
             service.take()
             service.sweep(ticks)
             service.deliver()
+            watch.turn()
+        supervisor.stopping()
         service.take()
         service.deliver()
         broker.turn(TURN_S)
@@ -113,9 +129,11 @@ class Service:
         watchdog: Watchdog,
         clock: Callable[[], int],
         metrics: ServiceMetrics | None = None,
+        commits: Commits | None = None,
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
+        self._commits = commits or Commits()
         self._reader = decoder(settings.gateways.mappings)
         self._nodes: dict[NodeKey, Node] = {}
         self._kept: Kept | None = None
@@ -267,7 +285,8 @@ class Service:
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
+        with self._commits.one():
+            position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
         if alerts:
             self._next_look = 0.0
         for event in change.events:
