@@ -48,13 +48,16 @@ class Receipts:
 
     `read`: the runs of a counter in the ledger; of those with gaps all are known from the start, of the others only
     what is in use. `ask_after_ms`: a gap may only be out of order, so it is given this long before the first request;
-    each further one waits twice as long. `lost_after_ms`: then what is missing counts as lost.
+    each further one waits twice as long. `lost_after_ms`: then what is missing counts as lost. `gateways`: those heard
+    since the start. `is_holding`: whether they are asked to keep their backlog back.
     """
 
     ask_after_ms: int
     lost_after_ms: int
     read: Callable[[Counter], Runs]
+    is_holding: bool = False
     runs: dict[Counter, Runs] = field(default_factory=dict)
+    gateways: set[str] = field(default_factory=set)
     known_lost: set[tuple[Counter, int, int]] = field(default_factory=set)
     _missing: dict[tuple[Counter, Gap], _Missing] = field(default_factory=dict)
 
@@ -82,15 +85,26 @@ class Receipts:
         runs = {counter: sequence.add(self.runs[counter], more) for counter, more in touched.items()}
         return Taken(runs, touched, refused)
 
-    def adopt(self, taken: Taken, now_ms: int, *, is_holding: bool = False) -> list[tuple[str, bytes]]:
+    def hold(self, is_holding: bool, now_ms: int) -> list[tuple[str, bytes]]:
+        """Ask every gateway that has been heard to keep its backlog back, or no longer to; nothing if it is as it was.
+
+        A gateway that only has a backlog would not hear of it otherwise.
+        """
+        if is_holding == self.is_holding:
+            return []
+        self.is_holding = is_holding
+        return [_document(gateway, now_ms, is_holding) for gateway in sorted(self.gateways)]
+
+    def adopt(self, taken: Taken, now_ms: int) -> list[tuple[str, bytes]]:
         """Make it the state, now that it is on disk; the receipts to publish, each with its topic."""
         self._adopt(taken.runs, now_ms)
         stored: dict[str, list[dict[str, object]]] = defaultdict(list)
         for counter, touched in taken.touched.items():
             stored[counter.gateway].append(_stored(counter, taken.runs[counter], touched))
+        self.gateways.update(stored, taken.refused)
         refused = {gateway: _refused(messages) for gateway, messages in taken.refused.items()}
         return [
-            _document(gateway, now_ms, is_holding, stored=stored.get(gateway), refused=refused.get(gateway))
+            _document(gateway, now_ms, self.is_holding, stored=stored.get(gateway), refused=refused.get(gateway))
             for gateway in sorted(stored.keys() | refused.keys())
         ]
 
@@ -105,10 +119,10 @@ class Receipts:
                     self._missing.setdefault((counter, gap), new)
             self.runs[counter] = found
 
-    def requests(self, now_ms: int, *, is_holding: bool = False) -> list[tuple[str, bytes]]:
+    def requests(self, now_ms: int) -> list[tuple[str, bytes]]:
         """What is to be asked for now, each with its topic. Nothing while gateways are asked to hold back."""
         due: dict[str, list[dict[str, object]]] = defaultdict(list)
-        if is_holding:
+        if self.is_holding:
             return []
         for (counter, gap), state in sorted(self._missing.items()):
             if now_ms < state.ask_ms or len(due[counter.gateway]) >= MOST_RESENDS:
@@ -117,7 +131,9 @@ class Receipts:
             state.ask_ms = now_ms + state.pause_ms
             due[counter.gateway].append({**_named(counter), "from": gap.first, "to": gap.last})
         return [
-            _document(gateway, now_ms, is_holding, resend=resend) for gateway, resend in sorted(due.items()) if resend
+            _document(gateway, now_ms, self.is_holding, resend=resend)
+            for gateway, resend in sorted(due.items())
+            if resend
         ]
 
     def lost(self, now_ms: int) -> tuple[LostReading, ...]:

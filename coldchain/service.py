@@ -19,10 +19,13 @@ from queue import SimpleQueue
 import structlog
 
 from coldchain import edge_nodes, keeper, pipeline
+from coldchain.alerts.alarm_watch import AlarmWatch
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Broker
+from coldchain.commits import Commits
+from coldchain.disk import DiskGuard
 from coldchain.errors import EnvironmentFailed
 from coldchain.incoming import Intake, Portion
 from coldchain.jobs import Watchdog, start_ticks
@@ -30,12 +33,13 @@ from coldchain.keeper import Kept
 from coldchain.ledger.entries import LostReading
 from coldchain.ledger.ledger import NO_COUNTERS, Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
-from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
+from coldchain.metrics import AlarmCollector, LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
 from coldchain.readings import ChannelKey, Lost
 from coldchain.receipts import Receipts
 from coldchain.sequence import Counter, Runs
 from coldchain.settings import Settings
+from coldchain.supervisor import Supervisor
 from coldchain.throttle import Throttle
 from coldchain.timeseries.projection import Projection
 from gateways.decoders import decoder
@@ -74,14 +78,17 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
     with ExitStack() as stack:
         stack.enter_context(only_service(settings.ledger.path))
         ledger = stack.enter_context(Ledger.open(settings.ledger.path))
-        watchdog = Watchdog(settings.service.stall_after_s)
+        supervisor = Supervisor.of_process()
+        watchdog = Watchdog(settings.service.stall_after_s, supervisor=supervisor)
         watchdog.start()
         stack.callback(watchdog.stop)
         email = open_email(settings.smtp, clock) if settings.smtp.host else None
         broker = Broker(settings.mqtt, clock)
         outbox = Outbox(ledger, broker, email, clock)
         metrics = ServiceMetrics()
-        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics)
+        guard = DiskGuard(settings.ledger.path, settings.ledger.alarm_percent, settings.ledger.stop_percent)
+        commits = Commits(guard)
+        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics, commits)
         stack.callback(service.record)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
@@ -92,13 +99,20 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         projection = Projection(settings, clock)
         projection.start()
         stack.callback(projection.stop, PROJECTION_FINISHES_WITHIN_S)
+        watch = AlarmWatch(
+            settings, clock, guard=guard, commits=commits, broker=broker, outbox=outbox, projection=projection
+        )
+        watch.start()
+        stack.callback(watch.stop, MAIL_FINISHES_WITHIN_S)
         if settings.metrics.port:
             metrics.registry.register(LedgerCollector(settings.ledger.path))
             metrics.registry.register(LagCollector(lambda: astuple(projection.lag), clock))
+            metrics.registry.register(AlarmCollector(lambda: guard.percent, lambda: watch.standing))
             stack.callback(serve(settings.metrics, metrics.registry))
         scheduler, ticks = start_ticks(settings.service.silence_every_s)
         stack.callback(scheduler.shutdown, wait=False)
         log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
+        supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
             broker.turn(0.0 if service.has_waiting else TURN_S)
@@ -106,6 +120,8 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
             service.take_waiting()
             service.sweep(ticks)
             service.deliver()
+            watch.turn()
+        supervisor.stopping()
         service.take()
         service.deliver()
         broker.turn(TURN_S)
@@ -126,6 +142,7 @@ class Service:
         watchdog: Watchdog,
         clock: Callable[[], int],
         metrics: ServiceMetrics | None = None,
+        commits: Commits | None = None,
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
@@ -133,6 +150,7 @@ class Service:
         self._intake = Intake(decoder(limits.mappings), Throttle(limits.messages_per_s, limits.burst))
         self._waiting, self._is_quiet = 0, True
         self._oddities: set[str] = set()
+        self._commits = commits or Commits()
         self._kept: Kept | None = None
         self._receipts = Receipts(
             1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
@@ -221,8 +239,10 @@ class Service:
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
             self._guarded(self._reload_if_changed)
-            for request in self._receipts.requests(self._clock()):
-                self._broker.tell(*request)
+            now_ms = self._clock()
+            held = self._receipts.hold(self._commits.is_holding, now_ms)
+            for receipt in held + self._receipts.requests(now_ms):
+                self._broker.tell(*receipt)
             self._give_up_lost_readings()
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
@@ -336,17 +356,18 @@ class Service:
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        position = self._ledger.save(
-            messages,
-            change,
-            alerts,
-            now_ms,
-            counters=counters,
-            lost=lost,
-            waiting=waiting,
-            waited=waited,
-            unless_changed_since=version,
-        )
+        with self._commits.one():
+            position = self._ledger.save(
+                messages,
+                change,
+                alerts,
+                now_ms,
+                counters=counters,
+                lost=lost,
+                waiting=waiting,
+                waited=waited,
+                unless_changed_since=version,
+            )
         if alerts:
             self._next_look = 0.0
         for event in change.events:

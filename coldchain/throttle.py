@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 FORGET_ABOVE = 10_000
 """Gateways remembered; those that have been quiet for long enough are forgotten beyond that."""
 
 
+class _Level(NamedTuple):
+    """How many messages stood in a bucket that leaks, and when [monotonic s]."""
+
+    messages: float
+    at_s: float
+
+
 @dataclass(slots=True)
 class Throttle:
-    """A bucket for each gateway: it holds `burst` messages and fills by `per_s` of them a second."""
+    """A leaky bucket for each gateway: it holds `burst` messages and lets `per_s` of them out a second."""
 
     per_s: float
     burst: float
-    _full_at_s: dict[str, float] = field(default_factory=dict)
+    _levels: dict[str, _Level] = field(default_factory=dict)
 
     def admits(self, gateway: str, now_s: float) -> bool:
         """Whether a message of a gateway is within its limit at this monotonic instant [s]; if so it counts."""
-        full_at_s = max(self._full_at_s.get(gateway, now_s), now_s) + 1 / self.per_s
-        if full_at_s - now_s > self.burst / self.per_s:
+        messages = self._left(self._levels.get(gateway, _Level(0.0, now_s)), now_s) + 1
+        if messages > self.burst:
             return False
-        if len(self._full_at_s) >= FORGET_ABOVE and gateway not in self._full_at_s:
-            self._full_at_s = {name: at_s for name, at_s in self._full_at_s.items() if at_s > now_s}
-        self._full_at_s[gateway] = full_at_s
+        if len(self._levels) >= FORGET_ABOVE and gateway not in self._levels:
+            self._levels = {name: level for name, level in self._levels.items() if self._left(level, now_s)}
+        self._levels[gateway] = _Level(messages, now_s)
         return True
+
+    def _left(self, level: _Level, now_s: float) -> float:
+        return max(0.0, level.messages - (now_s - level.at_s) * self.per_s)

@@ -36,5 +36,5 @@ def test_gateways_that_are_quiet_are_forgotten_and_busy_ones_are_not() -> None:
         limit.admits(f"gw-{number}", 0.0)
     assert [limit.admits("busy", 10.0) for _ in range(3)] == [True, True, False]
     limit.admits("one more", 10.0)
-    assert len(limit._full_at_s) == 2
+    assert len(limit._levels) == 2
     assert not limit.admits("busy", 10.0)
