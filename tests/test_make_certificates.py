@@ -1,4 +1,4 @@
-"""The shipped script for certificates: what it makes, who can read it, what it refuses. The tests of the broker use it."""
+"""The shipped script for certificates: what it makes, who can read it, what it refuses."""
 
 from __future__ import annotations
 
