@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -58,7 +58,7 @@ class Broker:
         self.deliveries: list[Delivery] = []
         self.statuses: list[Arrived] = []
         self._is_linked = self._is_subscribed = self._has_session = False
-        self._refusal = ""
+        self._refusal = self._failure = ""
         self._published: dict[int, int] = {}
         self._pause_s, self._retry_at = 1.0, 0.0
         self._speaks_5 = mqtt.protocol == "5"
@@ -77,7 +77,7 @@ class Broker:
         client.max_inflight_messages_set(mqtt.max_inflight)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
-        client.on_publish = self._on_publish
+        client.on_publish, client.on_log = self._on_publish, self._on_log
         for status_topic in mqtt.status_topics:
             client.message_callback_add(status_topic, self._on_status)
         if mqtt.service_status:
@@ -118,7 +118,13 @@ class Broker:
             if self._client.loop(0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
         if not self._is_subscribed:
-            raise EnvironmentFailed(where, self._refusal or "closes the connection or does not answer")
+            raise EnvironmentFailed(where, self._refusal or self._no_answer())
+
+    def _no_answer(self) -> str:
+        problem = f"closes the connection or does not answer{self._failure}"
+        if self._mqtt.cert_file:
+            return f"{problem}; is {self._mqtt.cert_file} a certificate that it accepts, valid and not revoked?"
+        return f"{problem}; does it take clients without a certificate?" if self._mqtt.ca_file else problem
 
     def turn(self, timeout_s: float) -> None:
         """Let the network do its part for about `timeout_s`; messages that came in are in `arrived` afterwards."""
@@ -237,6 +243,11 @@ class Broker:
             topic = None
         payload = bytes(message.payload)
         return Arrived(self._clock(), topic, payload, message.retain, message.mid, message.qos)
+
+    def _on_log(self, _client: Client, _userdata: Any, level: int, text: str) -> None:
+        # The first says why, such as a certificate that the broker does not accept; what follows is that it is gone.
+        if level == LogLevel.MQTT_LOG_ERR and not self._failure:
+            self._failure = f" ({text})"
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         outbox_id = self._published.pop(mid, None)
