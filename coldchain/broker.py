@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger.entries import Delivery, OutboxRow
 from coldchain.settings import Mqtt
+from gateways.decoders.documents import MAX_PAYLOAD_BYTES
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -31,6 +32,8 @@ GATHER_S = 0.05
 """How long one turn goes on collecting messages for one commit once they come in."""
 
 SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+LARGEST_PACKET = MAX_PAYLOAD_BYTES + 65_536
+"""A payload that is only just refused, with its topic [bytes]. What is larger the broker does not even send."""
 
 ONLINE, OFFLINE = b'{"online":true}', b'{"online":false}'
 """What the service says of itself where `[mqtt] service_status` names a topic; the latter is its last will too."""
@@ -77,7 +80,7 @@ class Broker:
         client.max_inflight_messages_set(mqtt.max_inflight)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
-        client.on_publish, client.on_log = self._on_publish, self._on_log
+        client.on_publish = self._on_publish
         for status_topic in mqtt.status_topics:
             client.message_callback_add(status_topic, self._on_status)
         if mqtt.service_status:
@@ -101,11 +104,13 @@ class Broker:
     def connect(self) -> None:
         """Connect and subscribe for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
+        self._client.on_log = self._on_log  # for now only: with it paho words every packet
         try:
             if self._speaks_5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
                 properties.ReceiveMaximum = self._mqtt.max_inflight
+                properties.MaximumPacketSize = LARGEST_PACKET
                 self._client.connect(
                     self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
                 )
@@ -119,6 +124,7 @@ class Broker:
                 break
         if not self._is_subscribed:
             raise EnvironmentFailed(where, self._refusal or self._no_answer())
+        self._client.on_log = None
 
     def _no_answer(self) -> str:
         problem = f"closes the connection or does not answer{self._failure}"
