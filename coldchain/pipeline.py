@@ -106,6 +106,11 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
+def nothing(_state: State, _now_ms: int) -> Step:
+    """The step that changes nothing."""
+    return Step()
+
+
 def lose(state: State, lost: LostReadings, now_ms: int) -> Step:
     """What it changes that some readings were taken and will not come: their time is unknown, however short it is.
 
