@@ -43,6 +43,19 @@ ONLINE, OFFLINE = b'{"online":true}', b'{"online":false}'
 log = structlog.get_logger()
 
 
+def give_credentials(client: Client, mqtt: Mqtt) -> None:
+    """Let a client say who it is, and know whom it talks to; EnvironmentFailed if a file of them cannot be read."""
+    try:
+        if mqtt.username:
+            password = mqtt.password_file.read_text(encoding="utf-8").strip() if mqtt.password_file else None
+            client.username_pw_set(mqtt.username, password)
+        if mqtt.ca_file or mqtt.cert_file:
+            ca, certificate, key = (str(f) if f else None for f in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file))
+            client.tls_set(ca, certificate, key)
+    except OSError as exc:  # ssl.SSLError is one
+        raise EnvironmentFailed("broker", f"its password or certificates cannot be read: {exc}") from exc
+
+
 class Arrived(NamedTuple):
     """A message and when it arrived; without a `topic` that is no text. `mid`, `qos`: how it is acknowledged."""
 
@@ -83,15 +96,7 @@ class Broker:
         client.on_subscribe, client.on_publish = self._on_subscribe, self._on_publish
         if mqtt.service_status:
             client.will_set(mqtt.service_status, OFFLINE, qos=1, retain=True)
-        try:
-            if mqtt.username:
-                password = mqtt.password_file.read_text(encoding="utf-8").strip() if mqtt.password_file else None
-                client.username_pw_set(mqtt.username, password)
-            if mqtt.ca_file or mqtt.cert_file:
-                ca, certificate, key = (str(f) if f else None for f in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file))
-                client.tls_set(ca, certificate, key)
-        except OSError as exc:  # ssl.SSLError is one
-            raise EnvironmentFailed("broker", f"its password or certificates cannot be read: {exc}") from exc
+        give_credentials(client, mqtt)
         return client
 
     @property
