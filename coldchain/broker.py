@@ -32,14 +32,21 @@ GATHER_S = 0.05
 
 SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
+ONLINE, OFFLINE = b'{"online":true}', b'{"online":false}'
+"""What the service says of itself where `[mqtt] service_status` names a topic; the latter is its last will too."""
+
 log = structlog.get_logger()
 
 
 class Arrived(NamedTuple):
-    """A message and when it arrived."""
+    """A message and when it arrived; without a `topic` that is no text. `mid`, `qos`: how it is acknowledged."""
 
     received_ms: int
-    message: MQTTMessage
+    topic: str | None
+    payload: bytes
+    is_retained: bool = False
+    mid: int = 0
+    qos: int = 1
 
 
 class Broker:
@@ -49,6 +56,7 @@ class Broker:
         self._mqtt, self._clock = mqtt, clock
         self.arrived: list[Arrived] = []
         self.deliveries: list[Delivery] = []
+        self.statuses: list[Arrived] = []
         self._is_linked = self._is_subscribed = self._has_session = False
         self._refusal = ""
         self._published: dict[int, int] = {}
@@ -70,6 +78,10 @@ class Broker:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
         client.on_publish = self._on_publish
+        for status_topic in mqtt.status_topics:
+            client.message_callback_add(status_topic, self._on_status)
+        if mqtt.service_status:
+            client.will_set(mqtt.service_status, OFFLINE, qos=1, retain=True)
         try:
             if mqtt.username:
                 password = mqtt.password_file.read_text(encoding="utf-8").strip() if mqtt.password_file else None
@@ -144,20 +156,31 @@ class Broker:
         stored, self.arrived = self.arrived[:count], self.arrived[count:]
         for arrived in stored:
             if self._is_linked:
-                self._client.ack(arrived.message.mid, arrived.message.qos)
+                self._client.ack(arrived.mid, arrived.qos)
 
     def publish(self, row: OutboxRow) -> None:
         """Publish an alert; `deliveries` tells when the broker has taken it."""
         info = self._client.publish(row.recipient, row.body, qos=1)
         self._published[info.mid] = row.id
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish something that is not in the outbox; nothing while there is no connection."""
+        if self._is_linked:
+            self._client.publish(topic, payload, qos=1)
+
     def request(self, topic: str, payload: bytes) -> None:
         """Publish a request to a gateway, once: whoever asks does so again if it was not heard."""
         if self._is_linked:
             self._client.publish(topic, payload, qos=0)
 
+    def announce(self, topic: str, body: bytes, *, retain: bool = False) -> None:
+        """Publish with QoS 1: the client sends it again after a reconnect until the broker has taken it."""
+        self._client.publish(topic, body, qos=1, retain=retain)
+
     def close(self) -> None:
         """Disconnect cleanly. The session stays: what arrives meanwhile is delivered at the next start."""
+        if self._is_linked and self._mqtt.service_status:
+            self.announce(self._mqtt.service_status, OFFLINE, retain=True)  # a clean end sends no last will
         self._is_linked = False
         self._client.disconnect()
 
@@ -172,14 +195,20 @@ class Broker:
         if self._speaks_5:
             # A retained reading is old news: it is asked for once, so that it is seen, kept and refused.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            client.subscribe([(topic, options) for topic in self._mqtt.topics])
+            client.subscribe([(topic, options) for topic in self._mqtt.topics] + self._status_subscriptions())
         else:
-            client.subscribe([(topic, 1) for topic in self._mqtt.topics])
+            client.subscribe([(topic, 1) for topic in self._mqtt.topics] + [(t, 0) for t in self._mqtt.status_topics])
+        if self._mqtt.service_status:
+            self.announce(self._mqtt.service_status, ONLINE, retain=True)
+
+    def _status_subscriptions(self) -> list[tuple[str, SubscribeOptions]]:
+        """The newest status is asked for at every connection; with QoS 0, so that none waits for an acknowledgement."""
+        return [(topic, SubscribeOptions(qos=0)) for topic in self._mqtt.status_topics]
 
     def _on_subscribe(
         self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        for topic, reason in zip(self._mqtt.topics, reasons, strict=False):
+        for topic, reason in zip(self._mqtt.topics + self._mqtt.status_topics, reasons, strict=False):
             if reason.is_failure:
                 self._refusal = f"refuses the subscription to {topic}: {reason}"
         self._is_subscribed = not self._refusal
@@ -194,10 +223,25 @@ class Broker:
         self.arrived = []
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self.arrived.append(Arrived(self._clock(), message))
+        self.arrived.append(self._arrived(message))
+
+    def _on_status(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self.statuses.append(self._arrived(message))
+        if message.qos:  # another subscription brought it as well
+            self.arrived.append(self.statuses[-1])
+
+    def _arrived(self, message: MQTTMessage) -> Arrived:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        payload = bytes(message.payload)
+        return Arrived(self._clock(), topic, payload, message.retain, message.mid, message.qos)
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         outbox_id = self._published.pop(mid, None)
         if outbox_id is not None:
             error = f"the broker refuses it: {reason}" if reason.is_failure else ""
             self.deliveries.append(Delivery(outbox_id, self._clock(), error))
+        elif reason.is_failure:
+            log.error("the broker refuses a message of the service", reason=str(reason))

@@ -13,6 +13,8 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from coldchain.supervisor import Supervisor
+
 STALLED_EXIT_CODE = 3
 
 
@@ -41,10 +43,18 @@ def end_process(stalled_s: float) -> None:
 
 
 class Watchdog:
-    """Ends the process when nobody has said `beat` for too long, by a clock that no one can set."""
+    """Ends the process when nobody has said `beat` for too long, by a clock that no one can set.
 
-    def __init__(self, stall_after_s: float, end: Callable[[float], None] = end_process) -> None:
-        self._stall_after_s, self._end = stall_after_s, end
+    The same beat feeds the supervisor, which ends the process from outside should this thread hang as well.
+    """
+
+    def __init__(
+        self,
+        stall_after_s: float,
+        end: Callable[[float], None] = end_process,
+        supervisor: Supervisor | None = None,
+    ) -> None:
+        self._stall_after_s, self._end, self._supervisor = stall_after_s, end, supervisor or Supervisor()
         self._deadline = time.monotonic() + stall_after_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -57,10 +67,12 @@ class Watchdog:
     def beat(self) -> None:
         """Say that the loop is alive."""
         self._deadline = time.monotonic() + self._stall_after_s
+        self._supervisor.feed()
 
     def allow(self, seconds: float) -> None:
         """Say that the next beat may take this long: rebuilding the state from a large ledger does."""
         self._deadline = time.monotonic() + max(seconds, self._stall_after_s)
+        self._supervisor.allow(seconds)
 
     def stop(self) -> None:
         """Stop watching."""

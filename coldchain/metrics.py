@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from coldchain.alarms import Kind
 from coldchain.errors import EnvironmentFailed
 from coldchain.history import Series
 from coldchain.ledger import queries
@@ -103,6 +104,21 @@ class LagCollector(Collector):
             ("up", "1 while the projection moves, 0 while it waits for its store.", not error),
         ):
             yield GaugeMetricFamily(f"coldchain_projection_{name}", text, float(value))
+
+
+class AlarmCollector(Collector):
+    """How full the ledger's disk is [%], and how many troubles operators have been told of, by kind."""
+
+    def __init__(self, disk_percent: Callable[[], float], standing: Callable[[], Mapping[Kind, int]]) -> None:
+        self._disk_percent, self._standing = disk_percent, standing
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The families."""
+        yield GaugeMetricFamily("coldchain_disk_used_percent", "How full the ledger's disk is.", self._disk_percent())
+        alarms = GaugeMetricFamily("coldchain_alarms", "Troubles that operators were told of.", labels=["kind"])
+        for kind, count in self._standing().items():
+            alarms.add_metric([kind], count)
+        yield alarms
 
 
 def silent_loggers(registry: Registry, series: Mapping[ChannelKey, Series], now_ms: int) -> int:

@@ -64,6 +64,7 @@ class Logger:
     calibrated_until_ms: int | None = None
     registered_at_ms: int | None = None
     blocked: bool = False
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections import ChainMap
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, replace
 from queue import SimpleQueue
@@ -19,24 +19,40 @@ from queue import SimpleQueue
 import structlog
 
 from coldchain import edge_nodes, keeper, pipeline
+from coldchain.alerts.alarm_watch import AlarmWatch
 from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Broker
+from coldchain.commits import Commits
+from coldchain.disk import DiskGuard
 from coldchain.errors import EnvironmentFailed
-from coldchain.incoming import heard
+from coldchain.incoming import Intake, Portion
 from coldchain.jobs import Watchdog, start_ticks
 from coldchain.keeper import Kept
-from coldchain.ledger.entries import Message
-from coldchain.ledger.ledger import Ledger, LedgerChanged
+from coldchain.ledger.entries import LostReading
+from coldchain.ledger.ledger import NO_COUNTERS, Ledger, LedgerChanged
 from coldchain.ledger.locks import only_service
-from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
+from coldchain.metrics import AlarmCollector, LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
+from coldchain.readings import ChannelKey, Lost
+from coldchain.receipts import Receipts
+from coldchain.sequence import Counter, Runs
 from coldchain.settings import Settings
+from coldchain.supervisor import Supervisor
+from coldchain.throttle import Throttle
 from coldchain.timeseries.projection import Projection
-from gateways.decoders import Node, NodeKey, Request, decoder
+from gateways.decoders import decoder
 
 TURN_S = 0.2
+QUIET_BELOW = 100
+"""Messages of one turn; with fewer there is time for those that were put back."""
+
+WAITING_AT_ONCE, WAITING_AT_ONCE_UNDER_LOAD = 500, 20
+"""So many messages that were put back are read between two turns."""
+
+MOST_ODDITIES = 10_000
+
 POLL_S = 1.0
 REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
@@ -62,37 +78,50 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
     with ExitStack() as stack:
         stack.enter_context(only_service(settings.ledger.path))
         ledger = stack.enter_context(Ledger.open(settings.ledger.path))
-        watchdog = Watchdog(settings.service.stall_after_s)
+        supervisor = Supervisor.of_process()
+        watchdog = Watchdog(settings.service.stall_after_s, supervisor=supervisor)
         watchdog.start()
         stack.callback(watchdog.stop)
         email = open_email(settings.smtp, clock) if settings.smtp.host else None
         broker = Broker(settings.mqtt, clock)
         outbox = Outbox(ledger, broker, email, clock)
         metrics = ServiceMetrics()
-        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics)
+        guard = DiskGuard(settings.ledger.path, settings.ledger.alarm_percent, settings.ledger.stop_percent)
+        commits = Commits(guard)
+        service = Service(settings, ledger, broker, outbox, watchdog, clock, metrics, commits)
         stack.callback(service.record)
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
-        service.load_nodes()
+        service.load_senders()
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)
         projection.start()
         stack.callback(projection.stop, PROJECTION_FINISHES_WITHIN_S)
+        watch = AlarmWatch(
+            settings, clock, guard=guard, commits=commits, broker=broker, outbox=outbox, projection=projection
+        )
+        watch.start()
+        stack.callback(watch.stop, MAIL_FINISHES_WITHIN_S)
         if settings.metrics.port:
             metrics.registry.register(LedgerCollector(settings.ledger.path))
             metrics.registry.register(LagCollector(lambda: astuple(projection.lag), clock))
+            metrics.registry.register(AlarmCollector(lambda: guard.percent, lambda: watch.standing))
             stack.callback(serve(settings.metrics, metrics.registry))
         scheduler, ticks = start_ticks(settings.service.silence_every_s)
         stack.callback(scheduler.shutdown, wait=False)
         log.info("service started", ledger=str(settings.ledger.path), broker=settings.mqtt.host)
+        supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
-            broker.turn(TURN_S)
+            broker.turn(0.0 if service.has_waiting else TURN_S)
             service.take()
+            service.take_waiting()
             service.sweep(ticks)
             service.deliver()
+            watch.turn()
+        supervisor.stopping()
         service.take()
         service.deliver()
         broker.turn(TURN_S)
@@ -113,12 +142,20 @@ class Service:
         watchdog: Watchdog,
         clock: Callable[[], int],
         metrics: ServiceMetrics | None = None,
+        commits: Commits | None = None,
     ) -> None:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
-        self._reader = decoder(settings.gateways.mappings)
-        self._nodes: dict[NodeKey, Node] = {}
+        limits = settings.gateways
+        self._intake = Intake(decoder(limits.mappings), Throttle(limits.messages_per_s, limits.burst))
+        self._waiting, self._is_quiet = 0, True
+        self._oddities: set[str] = set()
+        self._commits = commits or Commits()
         self._kept: Kept | None = None
+        self._receipts = Receipts(
+            1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
+        )
+        self._untold: list[tuple[str, bytes]] = []
         self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
         self._checkpointed = 0
         self._retry_at = self._next_poll = self._next_look = 0.0
@@ -132,7 +169,7 @@ class Service:
             now_ms = self._clock()
             try:
                 for kept, found in keeper.catch_up(self._ledger, self._settings.rules.dir, self._kept, now_ms):
-                    self._save((), found, now_ms, kept.state, kept.version)
+                    self._save(Portion(), found, now_ms, kept.state, kept.version)
                     pipeline.adopt(kept.state, found)
                     self._kept = kept
             except LedgerChanged:
@@ -149,31 +186,50 @@ class Service:
             raise RuntimeError("the state is loaded before anything else")
         return self._kept
 
-    def load_nodes(self) -> None:
-        """What edge nodes have said before the start, from the ledger."""
+    def load_senders(self) -> None:
+        """What edge nodes have said before the start, and which numbers of gateways are missing, from the ledger."""
         self._watchdog.allow(REBUILD_WITHIN_S)
-        self._nodes = edge_nodes.load(self._ledger)
+        self._intake.know(edge_nodes.load(self._ledger))
+        self._waiting = self._ledger.count_waiting()
+        self._receipts.know(self._ledger.counters_with_gaps(), self._ledger.lost_readings(), self._clock())
         self._watchdog.beat()
 
     def take(self) -> None:
         """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
         count = len(self._broker.arrived)
+        self._is_quiet = count < QUIET_BELOW
         if not count or time.monotonic() < self._retry_at:
             return
-        changed: dict[NodeKey, Node] = {}
-        messages: list[Message] = []
-        requests: list[Request] = []
-        for arrived in self._broker.arrived:
-            message, found = heard(arrived, self._reader, ChainMap(changed, self._nodes))
-            messages.append(message)
-            changed.update(found.nodes)
-            requests.extend(found.requests)
-        batches = tuple(batch for message in messages for batch in message.batches)
-        if self._commit(tuple(messages), lambda state, now_ms: pipeline.step(state, batches, now_ms)):
+        portion = self._intake.read(self._broker.arrived, self._loaded.state.registry, time.monotonic())
+        if self._commit(portion):
             self._broker.acknowledge(count)
-            self._nodes.update(changed)
-            for request in requests:
-                self._broker.request(*request)
+            self._tell(portion)
+
+    def take_waiting(self) -> None:
+        """Read some of the messages that were put back, between those that arrive."""
+        if not self._waiting or time.monotonic() < self._retry_at:
+            return
+        self._guarded(self._read_waiting)
+
+    def _read_waiting(self) -> None:
+        most = WAITING_AT_ONCE if self._is_quiet else WAITING_AT_ONCE_UNDER_LOAD
+        portion = self._intake.read_waiting(self._ledger.waiting(most), self._loaded.state.registry)
+        if self._commit(portion):
+            self._tell(portion)
+
+    def _tell(self, portion: Portion) -> None:
+        """Publish receipts and requests; who does not hear them sends again, or is asked again."""
+        self._intake.know(portion.nodes)
+        receipts, self._untold = self._untold, []
+        for receipt in receipts:
+            self._broker.tell(*receipt)
+        for request in portion.requests:
+            self._broker.request(*request)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether messages wait to be read."""
+        return self._waiting > 0
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""
@@ -183,16 +239,31 @@ class Service:
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
             self._guarded(self._reload_if_changed)
+            now_ms = self._clock()
+            held = self._receipts.hold(self._commits.is_holding, now_ms)
+            for receipt in held + self._receipts.requests(now_ms):
+                self._broker.tell(*receipt)
+            self._give_up_lost_readings()
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
         if now >= self._silence_due:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
             self._silence_due = now + 3 * every_s
-            self._commit((), pipeline.silence)
+            self._commit(Portion(), pipeline.silence)
             self._guarded(self._tidy)
             state = self._loaded.state
             self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
+
+    def _give_up_lost_readings(self) -> None:
+        """What gateways were asked for in vain is unknown time from now on."""
+        lost = self._receipts.lost(self._clock())
+        gaps: dict[ChannelKey, set[Lost]] = defaultdict(set)
+        for counter, gap in lost:
+            gaps[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
+        if lost and self._commit(Portion(), lambda state, now_ms: pipeline.lose(state, gaps, now_ms), lost):
+            self._receipts.give_up(lost)
+            log.warning("readings lost: asked for in vain", gaps=len(lost))
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
@@ -233,30 +304,48 @@ class Service:
             return
         self._checkpointed = self._kept.position
 
-    def _commit(self, messages: tuple[Message, ...], find: Callable[[State, int], Step]) -> bool:
-        """Find, save, adopt; whether it is on disk."""
+    def _commit(
+        self,
+        portion: Portion,
+        find: Callable[[State, int], Step] | None = None,
+        lost: Sequence[LostReading] = (),
+    ) -> bool:
+        """Find what it changes (by default: that the readings of a portion have come), save, adopt; whether it is on
+        disk."""
+        batches = tuple(batch for message in portion.messages for batch in message.batches)
 
         def once() -> None:
+            taken = self._receipts.take(portion.messages)
             while True:
                 now_ms, kept, began = self._clock(), self._loaded, time.monotonic()
-                change = find(kept.state, now_ms)
+                change = find(kept.state, now_ms) if find else pipeline.step(kept.state, batches, now_ms)
                 try:
-                    position = self._save(messages, change, now_ms, kept.state, kept.version)
+                    position = self._save(portion, change, now_ms, kept.state, kept.version, taken.runs, lost)
                 except LedgerChanged:
                     self.load()
                     continue
                 pipeline.adopt(kept.state, change)
                 self._kept = replace(kept, position=position or kept.position)
-                self._metrics.committed(messages, change.fresh, time.monotonic() - began)
+                self._waiting += len(portion.waiting) - len(portion.waited)
+                self._untold += self._receipts.adopt(taken, now_ms)
+                self._metrics.committed(portion.messages, change.fresh, time.monotonic() - began)
                 return
 
         return self._guarded(once)
 
     def _save(
-        self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int
+        self,
+        portion: Portion,
+        change: Step,
+        now_ms: int,
+        before: State,
+        version: int,
+        counters: Mapping[Counter, Runs] = NO_COUNTERS,
+        lost: Sequence[LostReading] = (),
     ) -> int | None:
         """Write what a step found; the ledger's position after it, None if there was nothing to write."""
-        if not (messages or change.outcomes or change.events or change.warnings):
+        messages, waiting, waited = portion[:3]
+        if not (messages or waiting or change.outcomes or change.events or change.warnings or lost):
             return None
         alerts = compose(
             change.events,
@@ -267,7 +356,18 @@ class Service:
             by_email=bool(self._settings.smtp.host),
             now_ms=now_ms,
         )
-        position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
+        with self._commits.one():
+            position = self._ledger.save(
+                messages,
+                change,
+                alerts,
+                now_ms,
+                counters=counters,
+                lost=lost,
+                waiting=waiting,
+                waited=waited,
+                unless_changed_since=version,
+            )
         if alerts:
             self._next_look = 0.0
         for event in change.events:
@@ -275,8 +375,11 @@ class Service:
         for message in messages:
             if message.reason:
                 log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
-            elif message.detail:
-                log.warning("message flagged", topic=message.topic, detail=message.detail)
+            elif message.detail and message.detail not in self._oddities:
+                log.warning("message flagged, as will be others", topic=message.topic, detail=message.detail)
+                if len(self._oddities) >= MOST_ODDITIES:
+                    self._oddities.clear()
+                self._oddities.add(message.detail)
         return position
 
     def _guarded(self, act: Callable[[], None]) -> bool:

@@ -77,7 +77,10 @@ class _Section(BaseModel):
 
 
 class Mqtt(_Section):
-    """Where the broker is. `max_inflight`: how many messages may wait for one commit. `protocol`: of MQTT."""
+    """Where the broker is. `max_inflight`: how many messages may wait for one commit. `protocol`: of MQTT.
+
+    `status_topics`: where gateways say that they are there; `service_status`: where the service does. Empty: nowhere.
+    """
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Port = 1883
@@ -89,6 +92,8 @@ class Mqtt(_Section):
     protocol: Literal["5", "3.1.1"] = "5"
     client_id: str = Field(default="coldchain-service", min_length=1)
     topics: Topics = ("coldchain/v1/+/+/+/readings",)
+    status_topics: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ("coldchain/v1/+/+/status",)
+    service_status: str = "coldchain/v1/service/status"
     max_inflight: Annotated[int, Field(ge=1, le=65535)] = 1000
     qos: Annotated[int, BeforeValidator(_only_qos_1)] = 1
 
@@ -100,9 +105,21 @@ class Mqtt(_Section):
 
 
 class LedgerFile(_Section):
-    """Where the ledger is: a local disk, never a network file system."""
+    """Where the ledger is: a local disk, never a network file system.
+
+    How full that disk may be [%]: from `alarm_percent` on operators are told and gateways asked to keep their backlog,
+    from `stop_percent` on nothing is stored or acknowledged.
+    """
 
     path: SomeFile = Path("coldchain.db")
+    alarm_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    stop_percent: Annotated[int, Field(ge=1, le=100)] = 95
+
+    @model_validator(mode="after")
+    def _alarm_before_stop(self) -> Self:
+        if self.alarm_percent > self.stop_percent:
+            raise ValueError("alarm_percent must not be above stop_percent")
+        return self
 
 
 class Rules(_Section):
@@ -112,9 +129,15 @@ class Rules(_Section):
 
 
 class Gateways(_Section):
-    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that."""
+    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that.
+
+    `messages_per_s`, `burst`: how many messages of one gateway are read at once; what is beyond that is stored and
+    waits, so that a flood from one does not delay the others.
+    """
 
     mappings: OptionalFile = None
+    messages_per_s: Annotated[int, Field(ge=1, le=100_000)] = 100
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
 
 
 class Timeseries(_Section):
@@ -149,10 +172,14 @@ class Metrics(_Section):
 
 
 class Alerts(_Section):
-    """Who is told. Every role is blinded unless `unblinded_roles` lists it; `email` maps a role to its addresses."""
+    """Who is told. Every role is blinded unless `unblinded_roles` lists it; `email` maps a role to its addresses.
+
+    `operator_role`: who is told when the service or what it stands on does not work.
+    """
 
     mqtt_roles: Roles = ("supply-manager",)
     unblinded_roles: Roles = ()
+    operator_role: Role = "operator"
     email: dict[Role, Addresses] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -162,6 +189,17 @@ class Alerts(_Section):
         if twice:
             raise ValueError(f"{twice[0]} stands under two roles: one address, one role, or blinding cannot hold")
         return self
+
+
+class Alarms(_Section):
+    """How long a trouble may last before operators are told [s], and how often they are told while it stands [s]."""
+
+    ledger_after_s: Seconds = 10
+    broker_after_s: Seconds = 60
+    email_after_s: Seconds = 600
+    gateway_after_s: Seconds = 300
+    projection_after_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    repeat_every_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
 
 
 class Smtp(_Section):
@@ -189,13 +227,17 @@ class Service(_Section):
     """How often silence is judged, and how long the loop may stand still before the process ends itself.
 
     `keep_days`: of readings in memory; what comes later than that is judged all the same, only more slowly.
-    `checkpoint_every_s`: how often the state is kept for the next start.
+    `checkpoint_every_s`: how often the state is kept for the next start. `resend_after_s`: how long a missing sequence
+    number may only be out of order before a gateway is asked for it; `lost_after_s`: when what it has not sent is
+    unknown time.
     """
 
     silence_every_s: Seconds = 15
     stall_after_s: Seconds = 60
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 3
     checkpoint_every_s: Annotated[int, Field(ge=10, le=86_400)] = 900
+    resend_after_s: Seconds = 10
+    lost_after_s: Annotated[int, Field(ge=1, le=86_400)] = 300
 
 
 class Epcis(_Section):
@@ -216,6 +258,7 @@ class Settings(_Section):
     timeseries: Timeseries = Timeseries()
     metrics: Metrics = Metrics()
     alerts: Alerts = Alerts()
+    alarms: Alarms = Alarms()
     smtp: Smtp = Smtp()
     service: Service = Service()
     epcis: Epcis = Epcis()

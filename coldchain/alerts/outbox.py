@@ -5,6 +5,7 @@ Delivery is at least once: a row is due until its success is on disk. A dead bro
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
@@ -28,13 +29,20 @@ class Outbox:
         self._ledger, self._broker, self._email, self._clock = ledger, broker, email, clock
         self._under_way: set[int] = set()
         self._results: list[Delivery] = []
+        self._email_since_s: dict[int, float] = {}
+        self.email_error = ""
 
     def record(self) -> None:
         """Write down what became of deliveries; EnvironmentFailed keeps them for the next time."""
         self._results += self._broker.deliveries
         self._broker.deliveries = []
         if self._email is not None:
-            self._results += drain(self._email.results)
+            sent = drain(self._email.results)
+            self._results += sent
+            for delivery in sent:
+                self.email_error = delivery.error
+                if not delivery.error:
+                    self._email_since_s.pop(delivery.outbox_id, None)
         if not self._results:
             return
         self._ledger.record_deliveries(self._results)
@@ -56,7 +64,13 @@ class Outbox:
                 self._broker.publish(row)
             elif row.channel == "email" and self._email is not None:
                 self._under_way.add(row.id)
+                self._email_since_s.setdefault(row.id, time.monotonic())
                 self._email.rows.put(row)
+
+    @property
+    def email_waiting_since_s(self) -> float | None:
+        """Since when [monotonic s] this process has tried in vain to deliver the oldest e-mail. Any thread may ask."""
+        return min(list(self._email_since_s.values()), default=None)
 
 
 def drain(queue: SimpleQueue[_T]) -> list[_T]:

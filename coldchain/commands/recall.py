@@ -40,6 +40,7 @@ def recall(
         now_ms=now_ms,
         as_of_ms=as_of_ms,
         is_live=as_of_ms is None,
+        lost=queries.lost_by_channel(connection),
     )
     pipeline.adopt(state, found)
     return state
