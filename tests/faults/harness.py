@@ -114,9 +114,10 @@ class Service:
         with queries.reading(self.ledger) as connection:
             return int(connection.execute("SELECT coalesce(sum(n), 0) FROM reading_block").fetchone()[0])
 
-    def undelivered(self) -> int:
+    def pending(self) -> int:
+        """Alerts to deliver, and messages that are stored and wait to be read."""
         with queries.reading(self.ledger) as connection:
-            return queries.undelivered(connection)
+            return queries.undelivered(connection) + queries.count_waiting(connection)
 
 
 class Gateways:
@@ -130,11 +131,13 @@ class Gateways:
 
     def __init__(self, port: int, journal: Path, *, forgets: bool = False, client_id: str = "gateways") -> None:
         self._port, self._forgets = port, forgets
-        self._journal = journal.open("a", encoding="utf-8")
+        self._journal = journal.open("a", encoding="utf-8", buffering=1)
         self._lock = threading.RLock()
         self._kept: dict[int, Sent] = {}
+        self._unreceipted: dict[int, Sent] = {}
         self._published_at: dict[int, float] = {}
         self._mids: dict[int, int] = {}
+        self._answered: set[int] = set()
         self.receipts = 0
         self.published: dict[int, Sent] = {}
         self.taken: set[int] = set()
@@ -158,7 +161,7 @@ class Gateways:
         """Hand messages over, each for the first time."""
         for one in messages:
             with self._lock:
-                self._kept[one.number] = one
+                self._kept[one.number] = self._unreceipted[one.number] = one
                 self.published[one.number] = one
                 self._note("published", one.number)
             self._send(one)
@@ -171,14 +174,14 @@ class Gateways:
             self._send(one)
 
     def settled(self) -> bool:
-        """Whether everything published is promised: receipted, or where no receipts come, taken by the broker."""
+        """Whether everything published is promised: receipted, or by gateways that forget, taken by the broker."""
         with self._lock:
             return self.promised() >= self.published.keys()
 
     def promised(self) -> set[int]:
         """The messages that must not be lost."""
         with self._lock:
-            return set(self.receipted if self.receipts and not self._forgets else self.taken)
+            return self.taken | self.receipted if self._forgets else set(self.receipted)
 
     def close(self) -> None:
         self._stopped.set()
@@ -188,10 +191,22 @@ class Gateways:
         self._journal.close()
 
     def _send(self, one: Sent) -> None:
+        # not under the lock: the client has one of its own, which its callbacks hold
+        mid = self._client.publish(one.topic, one.payload, qos=1).mid
         with self._lock:
             self._published_at[one.number] = time.monotonic()
-            info = self._client.publish(one.topic, one.payload, qos=1)
-            self._mids[info.mid] = one.number
+            if mid in self._answered:
+                self._answered.discard(mid)
+                self._take(one.number)
+            else:
+                self._mids[mid] = one.number
+
+    def _take(self, number: int) -> None:
+        if number not in self.taken:
+            self.taken.add(number)
+            self._note("taken", number)
+        if self._forgets:
+            self._kept.pop(number, None)
 
     def _note(self, what: str, number: int) -> None:
         self._journal.write(f'{{"{what}":{number}}}\n')
@@ -200,12 +215,9 @@ class Gateways:
         with self._lock:
             number = self._mids.pop(mid, None)
             if number is None:
-                return
-            if number not in self.taken:
-                self.taken.add(number)
-                self._note("taken", number)
-            if self._forgets:
-                self._kept.pop(number, None)
+                self._answered.add(mid)  # before `publish` returned
+            else:
+                self._take(number)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         receipt = json.loads(message.payload)
@@ -215,42 +227,41 @@ class Gateways:
             self.receipts += 1
             self.holds = receipt["hold"]
             self.refused += receipt["refused"]
-            if self._forgets:
-                return
             for entry in receipt["stored"]:
                 ranges = [(entry["first"], entry["seq"]), *map(tuple, entry["above"])]
                 self._strike_off(gateway, entry["logger"], entry["boot"], ranges)
-            for entry in receipt["resend"]:
+            for entry in receipt["resend"] if not self._forgets else ():
                 again += [
                     one
                     for one in self._kept.values()
                     if (one.gateway, one.logger, one.boot) == (gateway, entry["logger"], entry["boot"])
                     and one.first <= entry["to"]
                     and one.last >= entry["from"]
-                    and time.monotonic() - self._published_at[one.number] > 1.0
+                    and time.monotonic() - self._published_at.get(one.number, 0.0) > 1.0
                 ]
         for one in again:
             self._send(one)
 
     def _strike_off(self, gateway: str, logger: str, boot: int, ranges: Iterable[tuple[int, int]]) -> None:
         covered = list(ranges)
-        for number, one in list(self._kept.items()):
+        for number, one in list(self._unreceipted.items()):
             if (one.gateway, one.logger, one.boot) == (gateway, logger, boot) and any(
                 first <= one.first and one.last <= last for first, last in covered
             ):
-                del self._kept[number]
+                del self._unreceipted[number]
+                self._kept.pop(number, None)
                 self.receipted.add(number)
                 self._note("receipted", number)
 
     def _publish_again(self) -> None:
         while not self._stopped.wait(0.5):
-            if not self.receipts or self._forgets:
+            if self._forgets:
                 continue
             with self._lock:
                 due = [
                     one
                     for number, one in self._kept.items()
-                    if time.monotonic() - self._published_at[number] > self.AGAIN_S
+                    if time.monotonic() - self._published_at.get(number, time.monotonic()) > self.AGAIN_S
                 ]
             for one in due[:500]:
                 self._send(one)

@@ -78,7 +78,7 @@ def killed(
     service.start()  # so that the broker keeps a session for it
     service.connected()
     service.stop()
-    with gateways(broker.port, journal) as sender:
+    with gateways(broker.port, journal, forgets=True) as sender:
         lives(service, sender, list(fleet.messages(count)), chance, kills, book, *acts)
         service.start()
         service.connected()
@@ -89,7 +89,7 @@ def killed(
 def come_to_rest(service: Service, sender: Gateways) -> None:
     """Wait until the service has taken all that will come, and end it."""
     try:
-        eventually(lambda: sender.settled() and service.undelivered() == 0, 120)
+        eventually(lambda: sender.settled() and service.pending() == 0, 120)
     except AssertionError:
         print("it did not settle: the account tells")
     eventually_still(service)
