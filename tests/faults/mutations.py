@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import struct
@@ -132,7 +133,7 @@ class Mutant:
             at = chance.randrange(len(value))
             match chance.randrange(4):
                 case 0:
-                    value[at] = chance.choice(_ODD_VALUES)
+                    value[at] = copy.deepcopy(chance.choice(_ODD_VALUES))
                 case 1:
                     del value[at]
                 case 2:
@@ -146,7 +147,7 @@ class Mutant:
         elif key == "at" and chance.random() < 0.8:
             where[key] = chance.choice(_INSTANTS)
         else:
-            where[key] = chance.choice(_ODD_VALUES)
+            where[key] = copy.deepcopy(chance.choice(_ODD_VALUES))
 
     def _json(self, document: dict[str, Any]) -> bytes:
         chance = self._chance

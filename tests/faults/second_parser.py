@@ -8,9 +8,11 @@ The rules, as they stand written:
 * At most 1 MiB. JSON (UTF-8, one object) if it starts with `{`, CBOR (one map) if with a map; leading white space of
   JSON is allowed, a byte order mark is not. At most 16 levels. Nothing follows the document.
 * Refused: NaN, infinity, a number that no double holds, a key twice in one object, text that is not Unicode, any CBOR
-  tag but 78 (sint32 little-endian, whole multiples of 4 bytes), a CBOR map whose keys are not text.
+  tag but 78 (sint32 little-endian, whole multiples of 4 bytes), a CBOR map whose keys are neither text nor bytes; the
+  latter are unknown keys. An empty list or map of CBOR counts as no level.
 * `v` is 1 or absent; `logger` is that of the topic; `channel` is a name, "1" if absent; `boot`, `seq` are counters of
-  63 bits or absent. A name is 1 to 64 printable characters without "/". An optional key that is null counts as absent.
+  63 bits or absent. A name is 1 to 64 printable characters without "/". An optional key that is null counts as absent,
+  except `v`: null is no version.
 * Exactly one of `mc` and `readings`, 1 to 5000 readings, instants within the years 1970 to 2200.
 * `mc`: integers of 32 bits or null; with `t0` and `every` (more than 0) or `dt` (as many integers of 64 bits), neither
   of which one reading needs. null and -2**31 are faults, outside -273.150 to 1000 degC is a fault "implausible".
@@ -190,7 +192,7 @@ class Cbor:
             return Bytes(self._string(2, length))
         if major == 3:
             return self._text(length)
-        if level > MOST_LEVELS:
+        if level > MOST_LEVELS and length != 0:
             raise Refused
         if major == 4:
             return self._list(length, level)
@@ -264,15 +266,15 @@ class Cbor:
             key = self.item(level + 1, may_break=length is None)
             if key is StopIteration:
                 break
-            if not isinstance(key, str) or key in found:
+            if not isinstance(key, str | Bytes) or key in found:
                 raise Refused
             found[key] = self.item(level + 1)
         return found
 
 
 def _document(document: Any, logger: str) -> Read:
-    version = document.get("v")
-    if not (version is None or (type(version) is int and version == 1)):
+    version = document.get("v", 1)
+    if type(version) is not int or version != 1:
         raise Refused
     if document.get("logger") != logger or type(document.get("logger")) is not str:
         raise Refused
@@ -317,7 +319,7 @@ def _columns(document: dict[str, Any]) -> Columns:
         if type(stated) is not dict:
             raise Refused
         for position, reason in stated.items():
-            if not re.fullmatch(r"0|[1-9][0-9]{0,3}", position) or int(position) not in faults:
+            if type(position) is not str or not re.fullmatch(r"0|[1-9][0-9]{0,3}", position) or int(position) not in faults:
                 raise Refused
             faults[int(position)] = _name(reason)
     return _times(document, len(mc)), mc, faults
