@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger.entries import Delivery, OutboxRow
 from coldchain.settings import Mqtt
+from gateways.decoders.documents import MAX_PAYLOAD_BYTES
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -31,6 +32,8 @@ GATHER_S = 0.05
 """How long one turn goes on collecting messages for one commit once they come in."""
 
 SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+LARGEST_PACKET = MAX_PAYLOAD_BYTES + 65_536
+"""A payload that is only just refused, with its topic [bytes]. What is larger the broker does not even send."""
 
 ONLINE, OFFLINE = b'{"online":true}', b'{"online":false}'
 """What the service says of itself where `[mqtt] service_status` names a topic; the latter is its last will too."""
@@ -58,7 +61,7 @@ class Broker:
         self.deliveries: list[Delivery] = []
         self.statuses: list[Arrived] = []
         self._is_linked = self._is_subscribed = self._has_session = False
-        self._refusal = ""
+        self._refusal = self._failure = ""
         self._published: dict[int, int] = {}
         self._pause_s, self._retry_at = 1.0, 0.0
         self._speaks_5 = mqtt.protocol == "5"
@@ -101,11 +104,13 @@ class Broker:
     def connect(self) -> None:
         """Connect and subscribe for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
+        self._client.on_log = self._on_log  # for now only: with it paho words every packet
         try:
             if self._speaks_5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
                 properties.ReceiveMaximum = self._mqtt.max_inflight
+                properties.MaximumPacketSize = LARGEST_PACKET
                 self._client.connect(
                     self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
                 )
@@ -118,7 +123,14 @@ class Broker:
             if self._client.loop(0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
         if not self._is_subscribed:
-            raise EnvironmentFailed(where, self._refusal or "closes the connection or does not answer")
+            raise EnvironmentFailed(where, self._refusal or self._no_answer())
+        self._client.on_log = None
+
+    def _no_answer(self) -> str:
+        problem = f"closes the connection or does not answer{self._failure}"
+        if self._mqtt.cert_file:
+            return f"{problem}; is {self._mqtt.cert_file} a certificate that it accepts, valid and not revoked?"
+        return f"{problem}; does it take clients without a certificate?" if self._mqtt.ca_file else problem
 
     def turn(self, timeout_s: float) -> None:
         """Let the network do its part for about `timeout_s`; messages that came in are in `arrived` afterwards."""
@@ -237,6 +249,11 @@ class Broker:
             topic = None
         payload = bytes(message.payload)
         return Arrived(self._clock(), topic, payload, message.retain, message.mid, message.qos)
+
+    def _on_log(self, _client: Client, _userdata: Any, level: int, text: str) -> None:
+        # The first says why, such as a certificate that the broker does not accept; what follows is that it is gone.
+        if level == LogLevel.MQTT_LOG_ERR and not self._failure:
+            self._failure = f" ({text})"
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         outbox_id = self._published.pop(mid, None)

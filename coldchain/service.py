@@ -244,6 +244,7 @@ class Service:
             for receipt in held + self._receipts.requests(now_ms):
                 self._broker.tell(*receipt)
             self._give_up_lost_readings()
+            self._metrics.behind(self._waiting, self._receipts.missing)
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
         if now >= self._silence_due:

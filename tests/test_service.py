@@ -21,7 +21,7 @@ from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.incoming import Intake, received
 from coldchain.jobs import Watchdog
 from coldchain.kernels import UNKNOWN
-from coldchain.ledger import queries, records
+from coldchain.ledger import queries, senders
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
 from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
@@ -225,7 +225,7 @@ def test_a_failing_disk_leaves_what_waits_where_it_is(
         raise sqlite3.OperationalError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(records, "write_waiting", broken)
+        patch.setattr(senders, "write_waiting", broken)
         running.service.take_waiting()
     assert ledger.count_waiting() == 4
     running.service._retry_at = 0.0

@@ -17,7 +17,7 @@ from coldchain.commands.rules import versions
 from coldchain.errors import BadInput
 from coldchain.impact import Change, Impact
 from coldchain.inputs import read
-from coldchain.ledger import queries
+from coldchain.ledger import queries, senders
 from coldchain.model import Assessment
 from coldchain.profiles import load_profile, load_profiles
 from coldchain.registry import load_registry, parse_registry
@@ -71,7 +71,7 @@ def _on_ledger(settings_file: Path, new: Path, chosen: Sequence[str], as_of_ms: 
     proposed = _proposed(old, new)
     with queries.reading(settings.ledger.path) as connection:
         files = [(file.name, file.content) for file in queries.registry_files(connection)]
-        batches, lost = list(queries.batches(connection)), queries.lost_by_channel(connection)
+        batches, lost = list(queries.batches(connection)), senders.lost_by_channel(connection)
     known = parse_registry(files)
     is_live = as_of_ms is None
     return replayed.impact(batches, known, old, proposed, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live, lost=lost)

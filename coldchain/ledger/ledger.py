@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from coldchain.errors import ColdchainError, EnvironmentFailed
-from coldchain.ledger import audit, backup, locks, queries, records, schema, verification
+from coldchain.ledger import audit, backup, locks, queries, records, schema, senders, verification
 from coldchain.ledger.entries import Alert, Delivery, LostReading, Message, OutboxRow, RegistryFile, Waiting
 from coldchain.ledger.queries import trouble_with
 from coldchain.model import EarlyWarning, QuarantineEvent
@@ -104,9 +104,9 @@ class Ledger:
             if unless_changed_since is not None and self.data_version() != unless_changed_since:
                 raise LedgerChanged("another process wrote to the ledger")
             records.write_messages(connection, messages, step.fresh)
-            records.write_counters(connection, counters)
-            records.write_lost_readings(connection, lost, now_ms)
-            records.write_waiting(connection, waiting, waited)
+            senders.write_counters(connection, counters)
+            senders.write_lost_readings(connection, lost, now_ms)
+            senders.write_waiting(connection, waiting, waited)
             records.write_assessments(connection, step.outcomes, now_ms)
             records.write_events(connection, step.events, now_ms)
             records.write_warnings(connection, step.warnings, now_ms)
@@ -164,32 +164,32 @@ class Ledger:
     def runs_of(self, counter: Counter) -> Runs:
         """The numbers of a gateway's counter that are stored."""
         with trouble_with(self._path):
-            return queries.runs_of(self._connection, counter)
+            return senders.runs_of(self._connection, counter)
 
     def counters_with_gaps(self) -> dict[Counter, Runs]:
         """The counters of which numbers are missing."""
         with trouble_with(self._path):
-            return queries.counters_with_gaps(self._connection)
+            return senders.counters_with_gaps(self._connection)
 
     def lost_readings(self) -> tuple[LostReading, ...]:
         """What gateways were asked for in vain."""
         with trouble_with(self._path):
-            return queries.lost_readings(self._connection)
+            return senders.lost_readings(self._connection)
 
     def lost_by_channel(self) -> dict[ChannelKey, set[Lost]]:
         """The same as the core takes it."""
         with trouble_with(self._path):
-            return queries.lost_by_channel(self._connection)
+            return senders.lost_by_channel(self._connection)
 
     def waiting(self, most: int) -> tuple[Waiting, ...]:
         """The messages that have waited longest, of every sender the same share."""
         with trouble_with(self._path):
-            return queries.waiting(self._connection, most)
+            return senders.waiting(self._connection, most)
 
     def count_waiting(self) -> int:
         """How many messages wait to be read."""
         with trouble_with(self._path):
-            return queries.count_waiting(self._connection)
+            return senders.count_waiting(self._connection)
 
     def message_topics(self, prefix: str) -> Iterator[tuple[int, str]]:
         """Id and topic of every MQTT message below a prefix that ends in "/", in the order of arrival."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,15 +17,18 @@ import numpy as np
 
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger import schema
-from coldchain.ledger.entries import LostReading, OutboxRow, RegistryFile, Waiting
+from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
-from coldchain.readings import ChannelKey, Lost, ReadingBatch
-from coldchain.sequence import Counter, Gap, Run, Runs
+from coldchain.readings import ChannelKey, ReadingBatch
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the ledger stands. `undelivered` counts alerts, `oldest_undelivered_ms` is when the first was composed."""
+    """How the ledger stands. `undelivered` counts alerts, `oldest_undelivered_ms` is when the first was composed.
+
+    `waiting`: messages beyond their gateway's limit that are not read yet; `lost_gaps`: how often readings were asked
+    for in vain.
+    """
 
     messages: int
     rejected: int
@@ -39,6 +41,8 @@ class Status:
     oldest_undelivered_ms: int | None
     last_delivery_error: str
     registry_files: int
+    waiting: int
+    lost_gaps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,58 +105,6 @@ def _batch(row: tuple[Any, ...]) -> ReadingBatch:
         seq=seq,
         faults={int(n): reason for n, reason in json.loads(faults).items()} if faults != "{}" else {},
     )
-
-
-def runs_of(connection: sqlite3.Connection, counter: Counter) -> Runs:
-    """The numbers of a counter that are stored."""
-    row = connection.execute(
-        "SELECT runs FROM counter WHERE gateway = ? AND logger = ? AND channel = ? AND boot = ?", counter
-    ).fetchone()
-    return _runs(row[0]) if row else ()
-
-
-def counters_with_gaps(connection: sqlite3.Connection) -> dict[Counter, Runs]:
-    """The counters of which numbers are missing."""
-    rows = connection.execute("SELECT gateway, logger, channel, boot, runs FROM counter WHERE has_gaps")
-    return {Counter(*identity): _runs(runs) for *identity, runs in rows}
-
-
-def _runs(text: str) -> Runs:
-    return tuple(Run(*run) for run in json.loads(text))
-
-
-def lost_readings(connection: sqlite3.Connection) -> tuple[LostReading, ...]:
-    """What gateways were asked for in vain, in the order in which it was noted."""
-    rows = connection.execute(
-        "SELECT gateway, logger, channel, boot, first, last, after_ms, before_ms FROM lost_reading ORDER BY id"
-    )
-    return tuple(LostReading(Counter(*row[:4]), Gap(*row[4:])) for row in rows)
-
-
-def lost_by_channel(connection: sqlite3.Connection) -> dict[ChannelKey, set[Lost]]:
-    """The same as the core takes it."""
-    found: dict[ChannelKey, set[Lost]] = defaultdict(set)
-    for counter, gap in lost_readings(connection):
-        found[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
-    return dict(found)
-
-
-def waiting(connection: sqlite3.Connection, most: int) -> tuple[Waiting, ...]:
-    """The messages whose turn it is: of every sender the same share of `most`, oldest first."""
-    senders = [row[0] for row in connection.execute("SELECT DISTINCT sender FROM waiting ORDER BY sender")]
-    found: list[Waiting] = []
-    for sender in senders:
-        rows = connection.execute(
-            "SELECT id, sender, received_ms, topic, payload FROM waiting WHERE sender = ? ORDER BY id LIMIT ?",
-            (sender, max(1, most // len(senders))),
-        )
-        found += [Waiting(*row) for row in rows]
-    return tuple(found[:most])
-
-
-def count_waiting(connection: sqlite3.Connection) -> int:
-    """How many messages wait to be read."""
-    return int(connection.execute("SELECT count(*) FROM waiting").fetchone()[0])
 
 
 def position(connection: sqlite3.Connection) -> int:
@@ -284,6 +236,8 @@ def status(connection: sqlite3.Connection) -> Status:
         oldest_undelivered_ms=oldest,
         last_delivery_error=error[0] if error else "",
         registry_files=row("SELECT count(DISTINCT name) FROM registry_file")[0],
+        waiting=row("SELECT count(*) FROM waiting")[0],
+        lost_gaps=row("SELECT count(*) FROM lost_reading")[0],
     )
 
 
@@ -360,13 +314,16 @@ def longer_blocks(
 
 
 def channel_ranges(
-    connection: sqlite3.Connection, after_block: int = 0, up_to_block: int = 2**62
+    connection: sqlite3.Connection, after_block: int = 0, up_to_block: int = 2**62, since_ms: int = 0
 ) -> list[tuple[str, str, int, int]]:
-    """(logger, channel, first_ms, last_ms) of the readings of each channel between two blocks, in order."""
+    """(logger, channel, first_ms, last_ms) of the readings of each channel between two blocks, in order.
+
+    Blocks that end before `since_ms` do not count.
+    """
     return connection.execute(
         "SELECT logger, channel, min(first_ms), max(last_ms) FROM reading_block WHERE id > ? AND id <= ? "
-        "GROUP BY logger, channel ORDER BY logger, channel",
-        (after_block, up_to_block),
+        "AND last_ms >= ? GROUP BY logger, channel ORDER BY logger, channel",
+        (after_block, up_to_block, since_ms),
     ).fetchall()
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import orjson
 
 from coldchain.ledger import audit
-from coldchain.ledger.entries import Alert, LostReading, Message, Waiting
+from coldchain.ledger.entries import Alert, Message
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.readings import ReadingBatch
-from coldchain.sequence import Counter, Runs
 
 
 def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], fresh: Sequence[ReadingBatch]) -> None:
@@ -69,45 +68,6 @@ def _block(batch: ReadingBatch) -> tuple[Any, ...]:
 def _text(text: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate from a hostile payload must not stop a commit."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Runs]) -> None:
-    """Which numbers of gateways' counters are stored."""
-    connection.executemany(
-        "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
-        [(*counter, json.dumps(runs, separators=(",", ":")), len(runs) > 1) for counter, runs in counters.items()],
-    )
-
-
-def write_waiting(connection: sqlite3.Connection, more: Iterable[Waiting], done: Iterable[Waiting]) -> None:
-    """Keep messages that have to wait, and let go those that are written as messages in the same transaction."""
-    connection.executemany(
-        "INSERT INTO waiting (sender, received_ms, topic, payload) VALUES (?, ?, ?, ?)", [each[1:] for each in more]
-    )
-    connection.executemany("DELETE FROM waiting WHERE id = ?", [(each.id,) for each in done])
-
-
-def write_lost_readings(connection: sqlite3.Connection, lost: Iterable[LostReading], now_ms: int) -> None:
-    """What gateways were asked for in vain, with the audit entries: verdicts depend on it."""
-    for counter, gap in lost:
-        is_new = connection.execute(
-            "INSERT INTO lost_reading (noted_ms, gateway, logger, channel, boot, first, last, after_ms, before_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-            (now_ms, *counter, *gap),
-        ).fetchone()
-        if is_new is not None:
-            audit.append(
-                connection,
-                at_ms=now_ms,
-                who=audit.SYSTEM,
-                role="system",
-                action="readings.lost",
-                subject=f"lost {counter.logger}/{counter.channel}",
-                old=None,
-                new=audit.lost_record(*counter, *gap),
-                reason="the gateway was asked for these numbers and has not sent them",
-            )
 
 
 def write_assessments(connection: sqlite3.Connection, assessments: Mapping[str, Assessment], now_ms: int) -> None:

@@ -249,6 +249,7 @@ SHOWN_AS_MIGRATED = {
     4: (
         "CREATE TEMP VIEW lost_reading AS SELECT NULL AS id, NULL AS gateway, NULL AS logger, NULL AS channel, "
         "NULL AS boot, NULL AS first, NULL AS last, NULL AS after_ms, NULL AS before_ms WHERE 0",
+        "CREATE TEMP VIEW waiting AS SELECT NULL AS id, NULL AS sender WHERE 0",
     ),
 }
 """What lets a reader see a ledger as if that migration had been applied. Only a writer may migrate, and a backup of an
