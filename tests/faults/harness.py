@@ -20,7 +20,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from coldchain import pipeline
-from coldchain.ledger import queries
+from coldchain.ledger import queries, senders
 from coldchain.ledger.ledger import Ledger
 from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
@@ -117,7 +117,7 @@ class Service:
     def pending(self) -> int:
         """Alerts to deliver, and messages that are stored and wait to be read."""
         with queries.reading(self.ledger) as connection:
-            return queries.undelivered(connection) + queries.count_waiting(connection)
+            return queries.undelivered(connection) + senders.count_waiting(connection)
 
 
 class Gateways:
@@ -389,3 +389,16 @@ def still(what: Callable[[], Any], for_s: float = 0.6, within_s: float = 60.0) -
         time.sleep(0.05)
         if (now := what()) != before:
             before, since = now, time.monotonic()
+
+
+def forget_session(port: int, *client_ids: str) -> None:
+    """Let the broker forget what it keeps for clients that will not come back."""
+    for client_id in client_ids:
+        client = Client(CallbackAPIVersion.VERSION2, client_id, clean_session=True)
+        done = threading.Event()
+        client.on_connect = lambda *_, done=done: done.set()
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        assert done.wait(10)
+        client.disconnect()
+        client.loop_stop()
