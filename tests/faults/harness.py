@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +138,7 @@ class Gateways:
         self._published_at: dict[int, float] = {}
         self._mids: dict[int, int] = {}
         self._answered: set[int] = set()
-        self.receipts = 0
+        self.receipts, self.qos = 0, 1
         self.published: dict[int, Sent] = {}
         self.taken: set[int] = set()
         self.receipted: set[int] = set()
@@ -192,7 +192,7 @@ class Gateways:
 
     def _send(self, one: Sent) -> None:
         # not under the lock: the client has one of its own, which its callbacks hold
-        mid = self._client.publish(one.topic, one.payload, qos=1).mid
+        mid = self._client.publish(one.topic, one.payload, qos=self.qos).mid
         with self._lock:
             self._published_at[one.number] = time.monotonic()
             if mid in self._answered:
@@ -255,7 +255,7 @@ class Gateways:
 
     def _publish_again(self) -> None:
         while not self._stopped.wait(0.5):
-            if self._forgets:
+            if self._forgets or self.holds:
                 continue
             with self._lock:
                 due = [
@@ -381,13 +381,23 @@ def breaches(limits: Iterable[dict[str, Any]]) -> list[tuple[str, int | None]]:
     return [(limit["limit_id"], limit["breached_at_ms"]) for limit in limits]
 
 
-def still(what: Callable[[], Any], for_s: float = 0.6, within_s: float = 60.0) -> None:
-    """Wait until something has not changed for a while."""
-    until, before, since = time.monotonic() + within_s, what(), time.monotonic()
-    while time.monotonic() - since < for_s:
-        assert time.monotonic() < until, "it does not come to rest"
-        time.sleep(0.05)
-        if (now := what()) != before:
+def come_to_rest(service: Service, sender: Gateways, within_s: float = 120.0) -> None:
+    """Wait until the service has taken all that will come, and end it."""
+    try:
+        eventually(lambda: sender.settled() and service.pending() == 0, within_s)
+    except AssertionError:
+        print("it did not settle: the account tells")
+    eventually_still(service)
+    service.stop()
+
+
+def eventually_still(service: Service) -> None:
+    """Wait until no reading has come for a second."""
+    before, since = service.readings(), time.monotonic()
+    until = since + 120
+    while time.monotonic() - since < 1.0 and time.monotonic() < until:
+        time.sleep(0.1)
+        if (now := service.readings()) != before:
             before, since = now, time.monotonic()
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from faults.book import Book, MakeService
 from faults.fleet import Fleet, Sent
-from faults.harness import Account, Act, Gateways, Service, gateways, settle
+from faults.harness import Account, Act, Gateways, Service, come_to_rest, gateways, settle
 from faults.sizes import Size
-from processes import Mosquitto, eventually
+from processes import Mosquitto
 
 MESSAGES_EACH = 30
 """Published during each life of the service."""
@@ -84,26 +84,6 @@ def killed(
         service.connected()
         come_to_rest(service, sender)
         return service, settle(service, sender.published.values(), sender.promised())
-
-
-def come_to_rest(service: Service, sender: Gateways) -> None:
-    """Wait until the service has taken all that will come, and end it."""
-    try:
-        eventually(lambda: sender.settled() and service.pending() == 0, 120)
-    except AssertionError:
-        print("it did not settle: the account tells")
-    eventually_still(service)
-    service.stop()
-
-
-def eventually_still(service: Service) -> None:
-    """Wait until no reading has come for a second."""
-    before, since = service.readings(), time.monotonic()
-    until = since + 120
-    while time.monotonic() - since < 1.0 and time.monotonic() < until:
-        time.sleep(0.1)
-        if (now := service.readings()) != before:
-            before, since = now, time.monotonic()
 
 
 def test_kills_under_load_lose_nothing_double_nothing_and_change_no_verdict(

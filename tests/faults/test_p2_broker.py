@@ -11,9 +11,8 @@ import pytest
 
 from faults.book import Book, MakeService
 from faults.fleet import Fleet
-from faults.harness import StoringBroker, gateways, settle
+from faults.harness import StoringBroker, come_to_rest, gateways, settle
 from faults.sizes import Size
-from faults.test_p1_kills import come_to_rest
 
 MESSAGES_EACH = 60
 
