@@ -35,16 +35,17 @@ Act = dict[str, Any]
 class Service:
     """`coldchain run` as a process: forked from the zygote or started cold."""
 
-    def __init__(self, folder: Path, port: int, zygote: Zygote, registry: str, more: str = "") -> None:
+    def __init__(self, folder: Path, port: int, zygote: Zygote, registry: str, more: str = "", log: Path | None = None) -> None:
         folder.mkdir(exist_ok=True)
         self.ledger, self.settings = folder / "coldchain.db", written_settings(folder, port, more)
         self.starts = 0
-        self._zygote, self._log = zygote, folder / "service.log"
+        self._zygote, self._log = zygote, log or folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._from = 0
         self._ended: int | None = None
         self.ends: Counter[int] = Counter()
+        self.expected_ends = {0, -9}
         with Ledger.open(self.ledger) as ledger:
             ledger.register("registry.toml", registry, "ann", START_MS)
 
@@ -107,7 +108,7 @@ class Service:
     @property
     def uncaught(self) -> int:
         """Ends that nobody asked for, and exceptions that nobody caught."""
-        unasked = sum(count for code, count in self.ends.items() if code not in {0, -9})
+        unasked = sum(count for code, count in self.ends.items() if code not in self.expected_ends)
         return max(unasked, self.log(whole=True).count("Traceback (most recent call last)"))
 
     def readings(self) -> int:

@@ -64,6 +64,16 @@ def clock(offset_file: str, started_ms: int | None = None, faster: int = 1, from
     _clock = lambda: system_clock() + int(path.read_text() or "0")  # noqa: E731
 
 
+def impatient() -> None:
+    """Wait a tenth of a second for a locked ledger, not half a minute."""
+    connect = sqlite3.connect
+
+    def connected(*args: Any, **named: Any) -> sqlite3.Connection:
+        return connect(*args, **{**named, "timeout": 0.1})
+
+    sqlite3.connect = connected  # type: ignore[assignment]
+
+
 def acknowledges_first() -> None:
     """Acknowledge what has arrived before it is committed."""
     take = Service.take

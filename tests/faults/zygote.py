@@ -17,6 +17,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from coldchain.errors import ColdchainError
+
 ROOT = Path(__file__).parents[2]
 
 ENVIRONMENT = {
@@ -131,6 +133,10 @@ def _serve(asked: dict[str, Any]) -> None:
         from faults import sabotage
 
         code = sabotage.serve(Path(asked["settings"]), asked["sabotage"])
+    except ColdchainError as exc:  # as the command line does
+        sys.stderr.write(f"coldchain: {exc}\n")
+        sys.stderr.flush()
+        code = exc.exit_code
     except BaseException:
         import traceback
 
