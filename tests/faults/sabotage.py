@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client
+import numpy as np
+from paho.mqtt.client import Client, MQTTMessage
 
 from coldchain import broker as broker_module
+from coldchain import history
 from coldchain import service as service_module
 from coldchain.broker import Broker
 from coldchain.ledger.ledger import Ledger
@@ -52,7 +54,7 @@ def patience(keepalive_s: int) -> None:
     broker_module.LONGEST_PAUSE_S = 2.0
 
 
-def clock(offset_file: str, started_ms: int | None = None, faster: int = 1, from_ms: int | None = None) -> None:
+def clock(offset_file: str = "", started_ms: int | None = None, faster: int = 1, from_ms: int | None = None) -> None:
     """A clock that is off by what stands in a file [ms], or runs faster from an instant on."""
     global _clock
     if from_ms is not None:
@@ -124,16 +126,33 @@ def alerts_apart() -> None:
     Ledger.save = careless  # type: ignore[method-assign]
 
 
+def believes_every_time() -> None:
+    """Take every device time for what it says."""
+    history.is_verified = lambda batch, _logger: np.ones(len(batch), np.bool_)
+
+
+def die_at_publish_of(topic: str) -> None:
+    """Die by SIGKILL just before something is published on a topic."""
+    publish = Client.publish
+
+    def deadly(self: Client, where: str, *args: Any, **named: Any) -> Any:
+        if where == topic:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return publish(self, where, *args, **named)
+
+    Client.publish = deadly  # type: ignore[method-assign]
+
+
 def leaks(copies: int) -> None:
     """Keep every payload for ever."""
     kept: list[bytes] = []
-    hear = service_module.heard
+    hear = Broker._on_message
 
-    def careless(arrived: Any, *more: Any) -> Any:
-        kept.extend(bytes(bytearray(arrived.message.payload)) for _ in range(copies))
-        return hear(arrived, *more)
+    def careless(self: Broker, client: Client, data: Any, message: MQTTMessage) -> None:
+        kept.extend(bytes(bytearray(message.payload)) for _ in range(copies))
+        hear(self, client, data, message)
 
-    service_module.heard = careless
+    Broker._on_message = careless  # type: ignore[method-assign]
 
 
 def die_at_step(step: int = 0, log: str = "") -> None:
