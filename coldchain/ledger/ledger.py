@@ -30,8 +30,6 @@ if TYPE_CHECKING:  # a command that only writes a registry file need not wait fo
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, and unixepoch() in the record of a migration."""
 
-LONGEST_RETRY_MS = 300_000
-
 NO_COUNTERS: Mapping[Counter, Runs] = {}
 
 
@@ -259,7 +257,7 @@ class Ledger:
                     {
                         "error": delivery.error,
                         "at_ms": delivery.at_ms,
-                        "longest": LONGEST_RETRY_MS,
+                        "longest": queries.LONGEST_RETRY_MS,
                         "id": delivery.outbox_id,
                     },
                 )

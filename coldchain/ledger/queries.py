@@ -21,6 +21,9 @@ from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
 from coldchain.readings import ChannelKey, ReadingBatch
 
+LONGEST_RETRY_MS = 300_000
+"""How long the next attempt to deliver an alert is put off at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -206,11 +209,15 @@ def rejected(connection: sqlite3.Connection, limit: int = 100) -> tuple[Rejected
 
 
 def due_alerts(connection: sqlite3.Connection, now_ms: int) -> tuple[OutboxRow, ...]:
-    """The alerts whose next attempt is due, oldest first."""
+    """The alerts whose next attempt is due, oldest first.
+
+    No attempt is ever put off by more than `LONGEST_RETRY_MS`: one that seems to be was noted by a clock that has been
+    set back since, and is due too.
+    """
     rows = connection.execute(
         "SELECT id, idempotency_key, channel, recipient, subject, body, created_ms, attempts FROM outbox "
-        "WHERE sent_ms IS NULL AND next_attempt_ms <= ? ORDER BY id",
-        (now_ms,),
+        "WHERE sent_ms IS NULL AND (next_attempt_ms <= ? OR next_attempt_ms > ?) ORDER BY id",
+        (now_ms, now_ms + LONGEST_RETRY_MS),
     )
     return tuple(OutboxRow(*row) for row in rows)
 

@@ -253,6 +253,15 @@ def test_a_failed_delivery_is_tried_again_ever_later_but_never_given_up(ledger: 
     assert set(pauses[9:]) == {300}
 
 
+
+def test_an_alert_put_off_by_a_clock_that_was_set_back_since_is_due(ledger: Ledger) -> None:
+    in_2100_ms = 4_102_444_800_000
+    ledger.save(*full_step(), in_2100_ms)
+    (row,) = ledger.due_alerts(NOW_MS)
+    ledger.record_deliveries([Delivery(row.id, in_2100_ms, "refused")])
+    assert ledger.due_alerts(NOW_MS) == (dataclasses.replace(row, attempts=1),)
+
+
 def test_readers_cannot_write(ledger: Ledger, path: Path) -> None:
     ledger.save((rejected(),), Step(), (), NOW_MS)
     with pytest.raises(EnvironmentFailed, match="readonly"), queries.reading(path) as connection:
