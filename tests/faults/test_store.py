@@ -150,9 +150,7 @@ def hold_write_lock(ledger: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-@pytest.mark.parametrize(
-    ("what", "hold"), [("BEGIN EXCLUSIVE", hold_database), ("the lock file", hold_write_lock)]
-)
+@pytest.mark.parametrize(("what", "hold"), [("BEGIN EXCLUSIVE", hold_database), ("the lock file", hold_write_lock)])
 def test_a_ledger_that_somebody_else_holds_is_waited_for(
     tmp_path: Path,
     mosquitto: Mosquitto,
