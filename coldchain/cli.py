@@ -46,6 +46,14 @@ def run(settings: SettingsFile) -> None:
 
 
 @app.command()
+def watch(settings: SettingsFile) -> None:
+    """Tell operators by e-mail when the service or its broker is not there; to be run on another machine."""
+    from coldchain.commands import watch as command
+
+    command.run(settings)
+
+
+@app.command()
 def replay(
     inputs: Annotated[list[Path], typer.Argument(help="Message logs (.ndjson) and logger files.")],
     registry: Annotated[list[Path], typer.Option(help="Registry file; give it again for more.")],

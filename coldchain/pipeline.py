@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Record, Series
 from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile
@@ -106,6 +106,11 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
+def nothing(_state: State, _now_ms: int) -> Step:
+    """The step that changes nothing."""
+    return Step()
+
+
 def lose(state: State, lost: LostReadings, now_ms: int) -> Step:
     """What it changes that some readings were taken and will not come: their time is unknown, however short it is.
 
@@ -120,8 +125,10 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
     state = scene.state
     changed: dict[str, int] = {}
     for place, from_ms in sorted(_places_from(state.registry, channels_from).items()):
+        # what is known beyond where the place ended is new, the gap before a reading included
+        new_from_ms = min(from_ms, _known_to_ms(state.places.get(place, NOTHING)))
         record = scene.renew(place, from_ms)
-        if not patience.holds(state.patience.get(place, patience.NONE), record, from_ms):
+        if not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
             changed[place] = from_ms
     groups = {}
     for group_id in {group for place in changed for group in state.registry.groups_at.get(place, ())}:
@@ -129,6 +136,10 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
         if first_ms is not None:
             groups[group_id] = first_ms
     return _judge(scene, groups, {}, now_ms, changed)
+
+
+def _known_to_ms(record: Record) -> int:
+    return OPEN_END_MS if record.history is None else record.history.as_of_ms
 
 
 def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:

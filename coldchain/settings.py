@@ -198,6 +198,7 @@ class Alarms(_Section):
     broker_after_s: Seconds = 60
     email_after_s: Seconds = 600
     gateway_after_s: Seconds = 300
+    service_after_s: Seconds = 60
     projection_after_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
     repeat_every_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
 

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from processes import eventually, free_port
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "mosquitto"
-USERS = ("coldchain-service", "supply-manager", "operator", "basel/gw-1", "basel/gw-2")
+USERS = ("coldchain-service", "supply-manager", "operator", "watch", "basel/gw-1", "basel/gw-2")
 WAYS = ("password", "certificate")
 
 

@@ -216,3 +216,19 @@ def test_the_service_does_not_start_without_its_broker(settings: Path) -> None:
     settings.write_text(settings.read_text() + '[mqtt]\nhost = "127.0.0.1"\nport = 1\n')
     done = coldchain("run", "--settings", settings, expect=3)
     assert done.stderr.splitlines()[-1].startswith("coldchain: ")
+
+
+@pytest.mark.parametrize(
+    ("limits", "room", "words"),
+    [
+        ("alarm_percent = 100\nstop_percent = 100\n", "enough", "% full\n"),
+        ("alarm_percent = 1\n", "holding", "% full: gateways are asked to keep their backlog"),
+        ("alarm_percent = 1\nstop_percent = 1\n", "stopped", "% full: nothing is stored until there is room"),
+    ],
+)
+def test_the_status_tells_what_the_disk_allows(settings: Path, limits: str, room: str, words: str) -> None:
+    settings.write_text(settings.read_text().replace('db"\n', f'db"\n{limits}'))
+    load(settings)
+    status = json.loads(coldchain("status", "--json", "--settings", settings).stdout)
+    assert status["disk"] == room
+    assert words in coldchain("status", "--settings", settings).stdout

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from coldchain import service
+from coldchain import service, writer
 from coldchain.alerts.outbox import Outbox
 from coldchain.broker import Arrived
 from coldchain.errors import BadInput, EnvironmentFailed
@@ -98,17 +98,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def running(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     ledger.register("registry.toml", REGISTRY, "ann", START_MS)
     found = Running(tmp_path, ledger)
     found.service.load()
-    found.service.load_senders()
     return found
 
 
 def restarted(tmp_path: Path, ledger: Ledger, now_ms: int) -> Running:
     found = Running(tmp_path, ledger, now_ms)
     found.service.load()
-    found.service.load_senders()
     return found
 
 
@@ -164,7 +163,7 @@ def test_nothing_is_receipted_that_is_not_stored(running: Running, monkeypatch: 
         patch.setattr(running.ledger, "save", broken)
         running.get(payload(0, 5000, boot=3, seq=100))
         assert running.broker.told == []
-    running.service._retry_at = 0.0
+    running.service.writer._retry_at = 0.0
     running.turn()
     assert running.broker.told[0][1]["stored"] == stored(100, 100)
 
@@ -177,9 +176,8 @@ def test_readings_without_a_named_counter_get_no_receipt(running: Running) -> No
 def flooded(folder: Path, ledger: Ledger) -> Running:
     """A service that reads one message of a gateway at once, and has got five."""
     found = Running(folder, ledger)
-    found.service._intake = Intake(decoder(), Throttle(per_s=0.001, burst=1))
+    found.service.intake = Intake(decoder(), Throttle(per_s=0.001, burst=1))
     found.service.load()
-    found.service.load_senders()
     found.get(*[payload(minute, 9000, boot=3, seq=minute) for minute in range(5)])
     return found
 
@@ -228,7 +226,7 @@ def test_a_failing_disk_leaves_what_waits_where_it_is(
         patch.setattr(senders, "write_waiting", broken)
         running.service.take_waiting()
     assert ledger.count_waiting() == 4
-    running.service._retry_at = 0.0
+    running.service.writer._retry_at = 0.0
     running.service.take_waiting()
     assert ledger.count_waiting() == 0
 
@@ -308,7 +306,7 @@ def test_what_is_missing_is_asked_for_again_and_again_and_then_unknown_until_it_
 
 def unknown_ms(running: Running) -> int:
     """Unknown time of the kit up to the reading of minute 2."""
-    state = running.service._loaded.state
+    state = running.service.writer.kept.state
     record = state.places["basel-cold-2"]
     assert record.history is not None
     ends = record.history.end_ms.tolist()
@@ -396,6 +394,7 @@ def test_what_a_reload_finds_is_not_lost_when_the_disk_fails_just_then(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
     running.get(payload(0, *HOT))
     with Ledger.open(tmp_path / "coldchain.db") as other:
@@ -416,6 +415,7 @@ def test_what_another_process_writes_during_a_load_is_noticed_afterwards(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     load_warnings = Ledger.load_warnings
 
     def meanwhile(self: Ledger) -> tuple[EarlyWarning, ...]:

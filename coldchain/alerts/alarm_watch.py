@@ -105,12 +105,12 @@ class AlarmWatch:
     def _work(self) -> None:
         while not self._stopped.wait(LOOK_EVERY_S):
             try:
-                self._look()
+                self.look(time.monotonic(), self._clock())
             except Exception:
                 log.critical("the watch for alarms failed; it looks again", exc_info=True)
 
-    def _look(self) -> None:
-        now_s, now_ms = time.monotonic(), self._clock()
+    def look(self, now_s: float, now_ms: int) -> None:
+        """Look once, and tell what there is to tell; called by the thread every second."""
         for arrived in drain(self._heard):
             self._hear(arrived, now_s)
         seen = list(self._troubles(now_s))
@@ -132,10 +132,11 @@ class AlarmWatch:
         if status is None:
             self._gateways.pop(gateway, None)
             return
-        before = self._gateways.get(gateway)
+        before, since_s = self._gateways.get(gateway, (status, now_s))
+        if status.alarms is None:  # a last will: what was wrong before is not known to be right now
+            status = status._replace(alarms=before.alarms)
         # The last will that is heard again at a reconnect does not make a gateway's absence any shorter.
-        has_changed = before is None or before[0].is_online != status.is_online
-        self._gateways[gateway] = status, now_s if before is None or has_changed else before[1]
+        self._gateways[gateway] = status, since_s if before.is_online == status.is_online else now_s
 
     def _troubles(self, now_s: float) -> Iterator[Trouble]:
         room = self._guard.look()
@@ -150,17 +151,27 @@ class AlarmWatch:
         if not self._broker.is_linked:
             mqtt = self._settings.mqtt
             yield Trouble(Kind.BROKER, detail=f"{mqtt.host}:{mqtt.port}")
+            self._excuse_gateways(now_s)
         if self._mail is not None:
             unsent = self._outbox.email_waiting_since_s, self._mail.waiting_since_s
             since = [each for each in unsent if each is not None]
             if since:
                 yield Trouble(Kind.EMAIL, detail=self._mail.error or self._outbox.email_error, since_s=min(since))
         for gateway, (status, changed_s) in self._gateways.items():
-            if not status.is_online:
+            if not status.is_online and (self._broker.is_linked or self._is_told(gateway)):
                 yield Trouble(Kind.GATEWAY, gateway, since_s=changed_s)
-            elif status.alarms:
-                yield Trouble(Kind.GATEWAY_ALARM, gateway, f"{gateway}: {', '.join(status.alarms)}")
+            for name, problem in dict(status.alarms or ()).items():
+                yield Trouble(Kind.GATEWAY_ALARM, f"{gateway} {name}", f"{gateway} {name}: {problem}")
         yield from self._stalled(now_s)
+
+    def _is_told(self, gateway: str) -> bool:
+        standing = self._standing.get(Key(Kind.GATEWAY, gateway))
+        return standing is not None and standing.told > 0
+
+    def _excuse_gateways(self, now_s: float) -> None:
+        """Let the absence of gateways count from the broker's return: when it ends it sends all their last wills."""
+        for gateway, (status, since_s) in self._gateways.items():
+            self._gateways[gateway] = status, since_s if self._is_told(gateway) else now_s
 
     def _stalled(self, now_s: float) -> Iterator[Trouble]:
         """Trouble while no pass of the projection ends well."""

@@ -11,11 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from coldchain.commands.terminal import VERDICT_STYLE, now_ms, print_json, who
+from coldchain.disk import Room, room_at, used_percent
 from coldchain.instant import iso
 from coldchain.ledger import backup as ledger_backup
 from coldchain.ledger import queries
 from coldchain.ledger.ledger import Ledger
 from coldchain.settings import load_settings
+
+_ROOM = {
+    Room.ENOUGH: "",
+    Room.HOLDING: ": [red]gateways are asked to keep their backlog[/]",
+    Room.STOPPED: ": [red]nothing is stored until there is room[/]",
+}
 
 
 def status(settings_file: Path, *, as_json: bool) -> None:
@@ -23,8 +30,10 @@ def status(settings_file: Path, *, as_json: bool) -> None:
     settings = load_settings(settings_file)
     with queries.reading(settings.ledger.path) as connection:
         found = queries.status(connection)
+    percent = used_percent(settings.ledger.path)
+    room = room_at(percent, settings.ledger.alarm_percent, settings.ledger.stop_percent)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"disk_percent": round(percent, 1), "disk": room})
         return
     console = Console()
     last = "never" if found.last_received_ms is None else iso(found.last_received_ms)
@@ -40,6 +49,7 @@ def status(settings_file: Path, *, as_json: bool) -> None:
     console.print(f"{found.events} quarantine events, {found.warnings} early warnings")
     waiting = "" if found.oldest_undelivered_ms is None else f", the oldest since {iso(found.oldest_undelivered_ms)}"
     console.print(f"{found.undelivered} alerts not delivered{waiting} {found.last_delivery_error}".rstrip())
+    console.print(f"disk of the ledger {percent:.1f} % full{_ROOM[room]}")
 
 
 def events(settings_file: Path, *, as_json: bool) -> None:

@@ -116,10 +116,14 @@ def test_what_a_gateway_reports_of_itself_is_told(mosquitto: Mosquitto, make_ser
     service = make_service(QUICK)
     service.start()
     with listening(mosquitto.port, OPERATOR) as heard:
-        tell(mosquitto.port, b'{"online":true,"alarms":["spool_full"]}')
+        alarm = b'{"alarm":"disk_full","since":1772359200000,"problem":"4 readings are dropped"}'
+        tell(mosquitto.port, b'{"online":true,"alarms":[%s]}' % alarm)
         eventually(lambda: told(heard, "gateway_alarm") == ["raised"])
-        assert heard[0].document["details"] == ["basel/gw-1: spool_full"]
-        tell(mosquitto.port, b'{"online":true}')
+        assert heard[0].document["details"] == ["basel/gw-1 disk_full: 4 readings are dropped"]
+        tell(mosquitto.port, b'{"online":false}')
+        eventually(lambda: told(heard, "gateway_offline") == ["raised"])
+        assert told(heard, "gateway_alarm") == ["raised"], "a gateway that is gone has not mended anything"
+        tell(mosquitto.port, b'{"online":true,"alarms":[]}')
         eventually(lambda: told(heard, "gateway_alarm") == ["raised", "ended"])
 
 

@@ -148,6 +148,7 @@ def test_each_says_only_what_is_theirs_to_say(shipped: ShippedBroker, way: str) 
         ("supply-manager", "coldchain/v1/basel/gw-1/lg-1/readings", False),
         ("operator", "coldchain/v1/service/status", False),
         ("operator", "coldchain/v1/alerts/operator", False),
+        ("watch", "coldchain/v1/service/status", False),
         ("coldchain-service", "coldchain/v1/alerts/supply-manager", True),
         ("coldchain-service", "coldchain/v1/alerts/operator", True),
         ("coldchain-service", "coldchain/v1/events/quarantine", True),
@@ -165,17 +166,20 @@ def test_the_service_hears_all_gateways_and_a_role_hears_only_its_own_alerts(shi
     service = Connection(shipped, "coldchain-service", "coldchain/v1/+/+/+/readings")
     role = Connection(shipped, "supply-manager", "coldchain/v1/#")
     operator = Connection(shipped, "operator", "coldchain/v1/#")
+    watch = Connection(shipped, "watch", "coldchain/v1/#")
     gateways = [Connection(shipped, user) for user in ("basel/gw-1", "basel/gw-2")]
     topics = ["coldchain/v1/basel/gw-1/lg-1/readings", "coldchain/v1/basel/gw-2/lg-1/readings"]
     for gateway, where in zip(gateways, topics, strict=True):
         gateway.publish(where)
     for where in ("alerts/qp", "alerts/supply-manager", "alerts/operator", "service/status"):
         service.publish(f"coldchain/v1/{where}")
-    eventually(lambda: len(service.heard) == 2 and len(role.heard) == 1 and len(operator.heard) == 2)
+    eventually(lambda: len(service.heard) == 2 and len(role.heard) == len(watch.heard) == 1)
+    eventually(lambda: len(operator.heard) == 2)
     assert [where for where, _ in service.heard] == topics
     assert [where for where, _ in role.heard] == ["coldchain/v1/alerts/supply-manager"]
     assert [where for where, _ in operator.heard] == ["coldchain/v1/alerts/operator", "coldchain/v1/service/status"]
-    for connection in (service, role, operator, *gateways):
+    assert [where for where, _ in watch.heard] == ["coldchain/v1/service/status"]
+    for connection in (service, role, operator, watch, *gateways):
         connection.close()
 
 
