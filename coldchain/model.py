@@ -159,7 +159,8 @@ class Excursion:
     extreme_mc: int
 
 
-class StageUse(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StageUse:
     """How much of a limit's budget a kit has used up in one stage, and the share [ms] that it may use up there."""
 
     stage: Stage
