@@ -7,13 +7,14 @@ client looking alive and deaf.
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, topic_matches_sub
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -21,7 +22,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger.entries import Delivery, OutboxRow
+from coldchain.packet_stream import Published, StreamingClient
 from coldchain.settings import Mqtt
+from gateways.decoders.documents import MAX_PAYLOAD_BYTES
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -31,6 +34,8 @@ GATHER_S = 0.05
 """How long one turn goes on collecting messages for one commit once they come in."""
 
 SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+LARGEST_PACKET = MAX_PAYLOAD_BYTES + 65_536
+"""A payload that is only just refused, with its topic [bytes]. What is larger the broker does not even send."""
 
 ONLINE, OFFLINE = b'{"online":true}', b'{"online":false}'
 """What the service says of itself where `[mqtt] service_status` names a topic; the latter is its last will too."""
@@ -52,10 +57,14 @@ def give_credentials(client: Client, mqtt: Mqtt) -> None:
 
 
 class Arrived(NamedTuple):
-    """A message and when it arrived."""
+    """A message and when it arrived; without a `topic` that is no text. `mid`, `qos`: how it is acknowledged."""
 
     received_ms: int
-    message: MQTTMessage
+    topic: str | None
+    payload: bytes
+    is_retained: bool = False
+    mid: int = 0
+    qos: int = 1
 
 
 class Broker:
@@ -74,22 +83,18 @@ class Broker:
         self._speaks_5 = mqtt.protocol == "5"
         self._client = self._new_client()
 
-    def _new_client(self) -> Client:
+    def _new_client(self) -> StreamingClient:
         mqtt = self._mqtt
-        client = Client(
+        client = StreamingClient(
             CallbackAPIVersion.VERSION2,
             mqtt.client_id,
             clean_session=None if self._speaks_5 else False,
             protocol=MQTTProtocolVersion.MQTTv5 if self._speaks_5 else MQTTProtocolVersion.MQTTv311,
-            manual_ack=True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(mqtt.max_inflight)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
-        client.on_publish, client.on_log = self._on_publish, self._on_log
-        for status_topic in mqtt.status_topics:
-            client.message_callback_add(status_topic, self._on_status)
+        client.on_subscribe, client.on_publish = self._on_subscribe, self._on_publish
         if mqtt.service_status:
             client.will_set(mqtt.service_status, OFFLINE, qos=1, retain=True)
         give_credentials(client, mqtt)
@@ -103,11 +108,13 @@ class Broker:
     def connect(self) -> None:
         """Connect and subscribe for the first time; EnvironmentFailed if the broker cannot be reached or refuses."""
         where = f"broker {self._mqtt.host}:{self._mqtt.port}"
+        self._client.on_log = self._on_log  # for now only: with it paho words every packet
         try:
             if self._speaks_5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
                 properties.SessionExpiryInterval = SESSION_NEVER_EXPIRES
                 properties.ReceiveMaximum = self._mqtt.max_inflight
+                properties.MaximumPacketSize = LARGEST_PACKET
                 self._client.connect(
                     self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=False, properties=properties
                 )
@@ -117,10 +124,12 @@ class Broker:
             raise EnvironmentFailed(where, f"cannot be reached: {exc}") from exc
         answer_until = time.monotonic() + ANSWER_WITHIN_S
         while not self._is_subscribed and not self._refusal and time.monotonic() < answer_until:
-            if self._client.loop(0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._turn_once(0.2)
+            if self._client.socket() is None:
                 break
         if not self._is_subscribed:
             raise EnvironmentFailed(where, self._refusal or self._no_answer())
+        self._client.on_log = None
 
     def _no_answer(self) -> str:
         problem = f"closes the connection or does not answer{self._failure}"
@@ -129,23 +138,54 @@ class Broker:
         return f"{problem}; does it take clients without a certificate?" if self._mqtt.ca_file else problem
 
     def turn(self, timeout_s: float) -> None:
-        """Let the network do its part for about `timeout_s`; messages that came in are in `arrived` afterwards."""
+        """Let the network do its part for about `timeout_s`; messages that came in are in `arrived` afterwards.
+
+        Once some have come, it goes on collecting for one commit until none waits.
+        """
         if self._client.socket() is None and not self._reconnect():
             time.sleep(timeout_s)
             return
-        before = len(self.arrived)
-        answer = self._client.loop(timeout_s)
-        gather_until = time.monotonic() + GATHER_S
-        while (
-            answer == MQTTErrorCode.MQTT_ERR_SUCCESS
-            and before < len(self.arrived) < self._mqtt.max_inflight
-            and time.monotonic() < gather_until
-        ):
-            # One call reads one packet: go on until none is waiting.
-            before = len(self.arrived)
-            answer = self._client.loop(0.0)
+        gather_until = time.monotonic() + timeout_s + GATHER_S
+        while self._turn_once(timeout_s) and len(self.arrived) < self._mqtt.max_inflight:
+            timeout_s = 0.0
+            if time.monotonic() >= gather_until:
+                break
         if self._refusal and self._is_linked:
             raise EnvironmentFailed("broker", self._refusal)
+
+    def _turn_once(self, timeout_s: float) -> bool:
+        """Wait for the network, then read and write what there is; whether messages have come."""
+        stream = self._client.stream
+        if stream is None or self._client.socket() is None:
+            return False
+        is_writing = [stream] if stream.wants_write or self._client.want_write() else []
+        readable, writable, _ = select.select([stream], is_writing, [], timeout_s)
+        if readable:
+            stream.fill(self._mqtt.max_inflight)
+        if writable:
+            stream.flush()
+        messages, stream.messages = stream.messages, []
+        self._receive(messages)
+        while stream.has_news and self._client.socket() is not None:
+            self._client.loop_read()
+        if self._client.want_write():
+            self._client.loop_write()
+        self._client.loop_misc()
+        return bool(messages)
+
+    def _receive(self, messages: list[Published]) -> None:
+        now_ms = self._clock()
+        for message in messages:
+            topic = _text(message.topic)
+            arrived = Arrived(now_ms, topic, message.payload, message.is_retained, message.mid, message.qos)
+            if topic is not None and self._is_status(topic):
+                self.statuses.append(arrived)
+                if not message.qos:
+                    continue  # else another subscription brought it as well
+            self.arrived.append(arrived)
+
+    def _is_status(self, topic: str) -> bool:
+        return topic.endswith("/status") and any(topic_matches_sub(one, topic) for one in self._mqtt.status_topics)
 
     def _reconnect(self) -> bool:
         if time.monotonic() < self._retry_at:
@@ -162,14 +202,18 @@ class Broker:
     def acknowledge(self, count: int) -> None:
         """Acknowledge the first `count` of `arrived`, which are stored; those of a lost connection come again."""
         stored, self.arrived = self.arrived[:count], self.arrived[count:]
-        for arrived in stored:
-            if self._is_linked:
-                self._client.ack(arrived.message.mid, arrived.message.qos)
+        if self._is_linked and self._client.stream is not None:
+            self._client.stream.acknowledge(arrived.mid for arrived in stored if arrived.qos)
 
     def publish(self, row: OutboxRow) -> None:
         """Publish an alert; `deliveries` tells when the broker has taken it."""
         info = self._client.publish(row.recipient, row.body, qos=1)
         self._published[info.mid] = row.id
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish something that is not in the outbox; nothing while there is no connection."""
+        if self._is_linked:
+            self._client.publish(topic, payload, qos=1)
 
     def request(self, topic: str, payload: bytes) -> None:
         """Publish a request to a gateway, once: whoever asks does so again if it was not heard."""
@@ -225,14 +269,6 @@ class Broker:
         self._is_linked = self._is_subscribed = False
         self.arrived = []
 
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self.arrived.append(Arrived(self._clock(), message))
-
-    def _on_status(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self.statuses.append(Arrived(self._clock(), message))
-        if message.qos:  # another subscription brought it as well
-            self.arrived.append(self.statuses[-1])
-
     def _on_log(self, _client: Client, _userdata: Any, level: int, text: str) -> None:
         # The first says why, such as a certificate that the broker does not accept; what follows is that it is gone.
         if level == LogLevel.MQTT_LOG_ERR and not self._failure:
@@ -246,3 +282,10 @@ class Broker:
         announced = self._announced.pop(mid, None)
         if announced is not None and reason.is_failure:
             log.error("the broker refuses a message of the service", topic=announced, reason=str(reason))
+
+
+def _text(topic: bytes) -> str | None:
+    try:
+        return topic.decode()
+    except UnicodeDecodeError:
+        return None

@@ -38,6 +38,11 @@ class Commits:
             self._began_s = None
 
     @property
+    def is_holding(self) -> bool:
+        """Whether gateways shall keep their backlog back, because the disk fills."""
+        return self._guard is not None and self._guard.is_holding
+
+    @property
     def waiting_since_s(self) -> float | None:
         """Since when [monotonic s] the ledger has taken no commit that was asked of it, a hanging one included."""
         failing, began = self._failing_since_s, self._began_s

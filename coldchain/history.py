@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coldchain import kernels
 from coldchain.kernels import UNKNOWN
 from coldchain.model import OPEN_END_MS, Conflict, CustodySegment, Logger, Monitoring, end_ms
-from coldchain.readings import ChannelKey, MilliCelsius, Milliseconds, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, MilliCelsius, Milliseconds, ReadingBatch
 
 EARLIEST_PLAUSIBLE_MS = 1_356_998_400_000
 """2013-01-01: loggers whose clock was reset report 1970, 2000 or 2012 (WIRE.md, Traps)."""
@@ -123,8 +123,11 @@ def merge(series: Series, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> 
     return merged, fresh[old:]
 
 
-def channel_record(key: ChannelKey, series: Series, logger: Logger) -> Record:
-    """History of one channel by the preceding-interval rule; uncalibrated or blocked readings count as unknown."""
+def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterable[Lost] = ()) -> Record:
+    """History of one channel by the preceding-interval rule; uncalibrated or blocked readings count as unknown.
+
+    So does the time of `lost` readings, however short it is.
+    """
     if not len(series):
         return NOTHING
     at, hot, cold = kernels.instants(series.at_ms, series.temperature_mc)
@@ -136,8 +139,27 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger) -> Record:
         worthless |= at > logger.calibrated_until_ms
     hot[worthless] = cold[worthless] = UNKNOWN
     interval_ms = logger.logging_interval_ms
+    at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
     columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
     return Record(History(int(at[0]) - interval_ms, *columns), at[hot != UNKNOWN], conflicts)
+
+
+def _with_lost(
+    at: Milliseconds, hot: MilliCelsius, cold: MilliCelsius, lost: Iterable[Lost], interval_ms: int
+) -> tuple[Milliseconds, MilliCelsius, MilliCelsius]:
+    """The instants with one of nothing known where the last lost reading was due: one interval before the next that
+    came. Where anything has come in between, from whatever source, the readings speak for themselves."""
+    due = []
+    for gap in lost:
+        position = int(np.searchsorted(at, gap.after_ms, side="right"))
+        is_open = 0 < position < len(at) and at[position - 1] == gap.after_ms and at[position] == gap.before_ms
+        if is_open and gap.before_ms - interval_ms > gap.after_ms:
+            due.append((position, gap.before_ms - interval_ms))
+    if not due:
+        return at, hot, cold
+    positions, instants = zip(*sorted(set(due)), strict=True)
+    nothing = np.full(len(positions), UNKNOWN, np.int32)
+    return tuple(np.insert(a, positions, b) for a, b in ((at, instants), (hot, nothing), (cold, nothing)))  # type: ignore[return-value]
 
 
 def clip(history: History | None, from_ms: int, to_ms: int) -> History | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from coldchain import pipeline, rulebook
 from coldchain.model import Assessment
+from coldchain.pipeline import NONE_LOST, LostReadings
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
 from coldchain.rulebook import Rules
@@ -49,6 +50,7 @@ def impact(
     now_ms: int = 0,
     as_of_ms: int | None = None,
     is_live: bool = False,
+    lost: LostReadings = NONE_LOST,
 ) -> Impact:
     """Judge every kit group that changed rules reach by the present and by the proposed rules, each once."""
     old, new = pipeline.rules(registry, present), pipeline.rules(registry, proposed)
@@ -56,7 +58,7 @@ def impact(
     few = registry.narrowed(_representatives(registry, reached))
     mine = [batch for batch in batches if batch.key in few.channels]
     before, after = (
-        pipeline.start(few, profiles, mine, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live)[1].assessments
+        pipeline.start(few, profiles, mine, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live, lost=lost)[1].assessments
         for profiles in (present, proposed)
     )
     changes = []

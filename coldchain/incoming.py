@@ -1,14 +1,96 @@
-"""What one MQTT message holds: readings, or the reason why it is kept without any."""
+"""From what arrives to what is committed: each message with its readings, or the reason why it has none, or put back
+because its gateway sends more than its share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
+from coldchain.admission import admission
 from coldchain.broker import Arrived
 from coldchain.errors import RejectedPayload
-from coldchain.ledger.entries import Message, unstorable
-from gateways.decoders import Decoded, Decoder, Node, NodeKey, decoder
+from coldchain.ledger.entries import Message, Waiting, unstorable
+from coldchain.receipts import gateway_of
+from coldchain.registry import Registry
+from coldchain.throttle import Throttle
+from gateways.decoders import Decoded, Decoder, Node, NodeKey, Request, decoder, node_key
+
+STALE = "a retained message is not a fresh reading"
+
+
+class Portion(NamedTuple):
+    """What one commit writes of what has arrived, and what follows from it afterwards.
+
+    `waiting`: messages to be read later; `waited`: those among `messages` that have waited till now. `nodes`: what edge
+    nodes have said by then. `requests`: what to publish.
+    """
+
+    messages: tuple[Message, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    waited: tuple[Waiting, ...] = ()
+    nodes: Mapping[NodeKey, Node] = {}
+    requests: tuple[Request, ...] = ()
+
+
+class Intake:
+    """Reads messages, with what edge nodes have said before and how much each gateway has sent of late."""
+
+    def __init__(self, reader: Decoder, throttle: Throttle) -> None:
+        self._reader, self._throttle = reader, throttle
+        self.nodes: dict[NodeKey, Node] = {}
+
+    def know(self, nodes: Mapping[NodeKey, Node]) -> None:
+        """What edge nodes have said, now that it is stored."""
+        self.nodes.update(nodes)
+
+    def read(self, arrived: Iterable[Arrived], registry: Registry, now_s: float) -> Portion:
+        """Messages at a monotonic instant [s]: those within their gateway's limit are read, the others put back."""
+        within, beyond = [], []
+        for one in arrived:
+            sender = sender_of(one)
+            if sender is None or self._throttle.admits(sender, now_s):
+                within.append(one)
+            else:
+                beyond.append(Waiting(None, sender, one.received_ms, one.topic or "", one.payload))
+        return self._read(within, registry)._replace(waiting=tuple(beyond))
+
+    def read_waiting(self, waiting: tuple[Waiting, ...], registry: Registry) -> Portion:
+        """Messages that were put back, as they arrived."""
+        arrived = (Arrived(one.received_ms, one.topic, one.payload) for one in waiting)
+        return self._read(arrived, registry)._replace(waited=waiting)
+
+    def _read(self, arrived: Iterable[Arrived], registry: Registry) -> Portion:
+        changed: dict[NodeKey, Node] = {}
+        known = ChainMap(changed, self.nodes)
+        messages: list[Message] = []
+        requests: list[Request] = []
+        for one in arrived:
+            message, found = heard(one, self._reader, known)
+            messages.append(_admitted(message, registry))
+            changed.update(found.nodes)
+            requests.extend(found.requests)
+        return Portion(tuple(messages), nodes=changed, requests=tuple(requests))
+
+
+def _admitted(message: Message, registry: Registry) -> Message:
+    """The message, without its readings if the registry does not let them in, or with what is odd about them."""
+    said = admission(message.topic, message.batches, registry)
+    if said.refused is not None:
+        reason, detail = said.refused
+        return replace(message, batches=(), reason=reason, detail=detail)
+    if said.flags:
+        return replace(message, detail="; ".join(filter(None, (message.detail, *said.flags))))
+    return message
+
+
+def sender_of(arrived: Arrived) -> str | None:
+    """Whose limit a message counts against: its gateway's, on foreign topics that of their first two levels. None where
+    it cannot be put back: the messages of an edge node make sense only in their order."""
+    if arrived.topic is None or arrived.is_retained or node_key(arrived.topic) is not None:
+        return None
+    return gateway_of(arrived.topic) or "/".join(arrived.topic.split("/", 2)[:2])
 
 
 def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
@@ -21,22 +103,21 @@ def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
 
 def heard(arrived: Arrived, reader: Decoder, nodes: Mapping[NodeKey, Node]) -> tuple[Message, Decoded]:
     """The same of a message that may depend on what edge nodes have said before, and all that was found in it."""
-    payload = bytes(arrived.message.payload)
     nothing = Decoded(())
+    received_ms, topic, payload = arrived[:3]
+    if topic is None:
+        return Message(received_ms, "", payload, reason="topic_not_utf8", detail="its topic is no text"), nothing
+    if arrived.is_retained:
+        return Message(received_ms, topic, payload, reason="retained", detail=STALE), nothing
     try:
-        topic = arrived.message.topic
-    except UnicodeDecodeError as exc:
-        return Message(arrived.received_ms, "", payload, reason="topic_not_utf8", detail=str(exc)), nothing
-    message = Message(arrived.received_ms, topic, payload)
-    if arrived.message.retain:
-        return replace(message, reason="retained", detail="a retained message is not a fresh reading"), nothing
-    try:
-        found = reader.read(topic, payload, arrived.received_ms, nodes)
+        found = reader.read(topic, payload, received_ms, nodes)
     except RejectedPayload as rejected:
-        return replace(message, reason=rejected.reason, detail=rejected.detail), nothing
+        return Message(received_ms, topic, payload, reason=rejected.reason, detail=rejected.detail), nothing
     for batch in found.batches:
         if why := unstorable(batch):
-            return replace(message, reason="unstorable", detail=why), found
+            return Message(received_ms, topic, payload, reason="unstorable", detail=why), found
+    if found.refused is None and not found.flags:
+        return Message(received_ms, topic, payload, found.batches), found
     reason, detail = found.refused or ("", "")
     details = "; ".join(filter(None, (detail, *found.flags)))
-    return replace(message, batches=found.batches, reason=reason, detail=details), found
+    return Message(received_ms, topic, payload, found.batches, reason, details), found

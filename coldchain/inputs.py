@@ -8,9 +8,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from coldchain import message_log
+from coldchain.admission import admission
 from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
 from coldchain.readings import ReadingBatch
+from coldchain.registry import Registry
 from gateways.decoders import Decoder, Node, NodeKey, decoder, node_key, sparkplug
 from gateways.decoders.sparkplug_node import topic_of
 from gateways.files import read_logger_file
@@ -31,6 +33,7 @@ def read(
     logger: str | None,
     zone: ZoneInfo | None,
     mappings: Path | None = None,
+    registry: Registry | None = None,
     on_message: Callable[[], None] = lambda: None,
 ) -> Inputs:
     """Every message and logger file; BadInput names file and line. `on_message` is called after each message.
@@ -40,6 +43,7 @@ def read(
     logger : the registry's id of the logger of the logger files among `paths`
     zone : their time zone where they declare none
     mappings : a folder of mapping profiles beside the built-in ones
+    registry : refuses the messages of gateways that may not speak for their loggers, as the service does
     """
     found = Inputs()
     reader = decoder(mappings)
@@ -52,7 +56,10 @@ def read(
                     said_by_nodes.append(message)
                     continue
                 try:
-                    found.batches.extend(decoded(message, reader))
+                    batches = decoded(message, reader)
+                    if registry is not None and (refused := admission(message.topic, batches, registry).refused):
+                        raise RejectedPayload(*refused)
+                    found.batches.extend(batches)
                 except RejectedPayload:
                     found.rejected += 1
                 on_message()

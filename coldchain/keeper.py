@@ -84,6 +84,7 @@ def _started(
         is_live=True,
         archive=ledger.channel_batches,
         remembered=remembered,
+        lost=ledger.lost_by_channel(),
     )
     return Kept(state, position, version, key, book.next_change_ms), replace(found, fresh=())
 

@@ -48,6 +48,14 @@ class ServiceMetrics:
             "Registered loggers on watch of which nothing came for longer than their gap.",
             registry=self.registry,
         )
+        self._waiting = Gauge(
+            "coldchain_waiting_messages",
+            "Messages beyond the limit of their gateway, stored and not read yet.",
+            registry=self.registry,
+        )
+        self._missing = Gauge(
+            "coldchain_missing_readings", "Readings that gateways are asked to send again.", registry=self.registry
+        )
         self._failing = Gauge("coldchain_ledger_failing", "1 while nothing can be committed.", registry=self.registry)
 
     def committed(self, messages: Sequence[Message], fresh: Sequence[ReadingBatch], seconds: float) -> None:
@@ -59,6 +67,11 @@ class ServiceMetrics:
         self._rejected.inc(rejected)
         self._readings.inc(sum(map(len, fresh)))
         self._commit.observe(seconds)
+
+    def behind(self, waiting: int, missing: int) -> None:
+        """So many messages are not read yet, and so many readings are asked for."""
+        self._waiting.set(waiting)
+        self._missing.set(missing)
 
     def silent_loggers(self, count: int) -> None:
         """So many loggers are silent now."""

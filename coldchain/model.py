@@ -64,6 +64,7 @@ class Logger:
     calibrated_until_ms: int | None = None
     registered_at_ms: int | None = None
     blocked: bool = False
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ class Excursion:
     extreme_mc: int
 
 
-class StageUse(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StageUse:
     """How much of a limit's budget a kit has used up in one stage, and the share [ms] that it may use up there."""
 
     stage: Stage

@@ -14,18 +14,21 @@ from dataclasses import replace
 import numpy as np
 
 from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Record, Series
 from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile
-from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.registry import Registry
 from coldchain.rulebook import Rules
 from coldchain.scene import Scene, plausible, read_again
 from coldchain.state import Archive, Remembered, State, Step, adopt, know
 from coldchain.tally import Measures, Tally
 
-__all__ = ["State", "Step", "adopt", "look", "replay", "silence", "start", "step"]
+__all__ = ["State", "Step", "adopt", "look", "lose", "replay", "silence", "start", "step"]
+
+LostReadings = Mapping[ChannelKey, Collection[Lost]]
+NONE_LOST: LostReadings = {}
 
 
 def start(
@@ -40,12 +43,13 @@ def start(
     is_live: bool = False,
     archive: Archive | None = None,
     remembered: Remembered | None = None,
+    lost: LostReadings = NONE_LOST,
 ) -> tuple[State, Step]:
     """The state after a restart, and what judging every kit finds beyond the `events` and `warnings` already given.
 
     `batches`: every reading, or with `remembered`, from a checkpoint under this registry and these rules, those that
-    came after it. Raises BadInput if a kit names a profile that does not exist, or opens a balance of a limit that
-    does not.
+    came after it. `lost`: every reading that is known to be missing. Raises BadInput if a kit names a profile that does
+    not exist, or opens a balance of a limit that does not.
     """
     state = empty(registry, profiles, as_of_ms=as_of_ms, is_live=is_live, archive=archive)
     know(state, events, warnings)
@@ -53,7 +57,7 @@ def start(
         _recollect(state, remembered)
     scene = Scene(state)
     merged, channels_from = _merge(scene, batches)
-    changed = _places_from(registry, channels_from)
+    changed = _places_from(registry, _earliest(channels_from, _lose(scene, lost)))
     for place in registry.places:
         scene.renew(place, changed.get(place, OPEN_END_MS))
     silent = _silent(scene, now_ms) if is_live else {}
@@ -65,6 +69,7 @@ def start(
 
 def _recollect(state: State, remembered: Remembered) -> None:
     state.series, state.unverified = dict(remembered.series), dict(remembered.unverified)
+    state.lost = dict(remembered.lost)
     state.tallies, state.silent_until = dict(remembered.tallies), dict(remembered.silent_until)
     state.arrivals = remembered.arrivals
     for place, (since_ms, known_ms) in remembered.put_away.items():
@@ -97,18 +102,44 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     what changed can matter to them."""
     scene = Scene(state)
     merged, channels_from = _merge(scene, batches)
+    found = _changed(scene, channels_from, now_ms)
+    return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
+
+
+def nothing(_state: State, _now_ms: int) -> Step:
+    """The step that changes nothing."""
+    return Step()
+
+
+def lose(state: State, lost: LostReadings, now_ms: int) -> Step:
+    """What it changes that some readings were taken and will not come: their time is unknown, however short it is.
+
+    If they come after all, `step` takes them like any other.
+    """
+    scene = Scene(state)
+    return _changed(scene, _lose(scene, lost), now_ms)
+
+
+def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int) -> Step:
+    """What changed channels, each from when on, change for kits."""
+    state = scene.state
     changed: dict[str, int] = {}
     for place, from_ms in sorted(_places_from(state.registry, channels_from).items()):
+        # what is known beyond where the place ended is new, the gap before a reading included
+        new_from_ms = min(from_ms, _known_to_ms(state.places.get(place, NOTHING)))
         record = scene.renew(place, from_ms)
-        if not patience.holds(state.patience.get(place, patience.NONE), record, from_ms):
+        if not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
             changed[place] = from_ms
     groups = {}
     for group_id in {group for place in changed for group in state.registry.groups_at.get(place, ())}:
         first_ms = judgement.first_change_ms(state.registry.groups[group_id].fate.route, changed)
         if first_ms is not None:
             groups[group_id] = first_ms
-    found = _judge(scene, groups, {}, now_ms, changed)
-    return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
+    return _judge(scene, groups, {}, now_ms, changed)
+
+
+def _known_to_ms(record: Record) -> int:
+    return OPEN_END_MS if record.history is None else record.history.as_of_ms
 
 
 def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:
@@ -122,7 +153,7 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     state = empty(registry, profiles, as_of_ms=before.as_of_ms, is_live=before.is_live, archive=before.archive)
     state.events, state.warned, state.silent_until = before.events, before.warned, before.silent_until
     state.arrivals = before.arrivals
-    state.series, state.unverified = dict(before.series), dict(before.unverified)
+    state.series, state.unverified, state.lost = dict(before.series), dict(before.unverified), dict(before.lost)
     same = {place for place in registry.places if _is_alike(before.registry, registry, place)}
     others = registry.places.keys() - same
     changed = {key for key in before.series.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
@@ -195,9 +226,10 @@ def replay(
     registry: Registry,
     profiles: Rules,
     as_of_ms: int | None = None,
+    lost: LostReadings = NONE_LOST,
 ) -> State:
     """The state that all readings together support, judged once; equal to any order of `step`s over them."""
-    state, found = start(registry, profiles, batches, now_ms=0, as_of_ms=as_of_ms)
+    state, found = start(registry, profiles, batches, now_ms=0, as_of_ms=as_of_ms, lost=lost)
     adopt(state, found)
     return state
 
@@ -251,6 +283,22 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
             offset += len(batch)
     arrivals = sum(len(batch) for batch in batches)
     return Step(tuple(fresh), series=scene.series.maps[0], unverified=unverified, arrivals=arrivals), changed
+
+
+def _lose(scene: Scene, lost: LostReadings) -> dict[ChannelKey, int]:
+    """Note lost readings; the channels of which more are missing than before, each from when on."""
+    changed: dict[ChannelKey, int] = {}
+    for key, gaps in lost.items():
+        before = scene.lost.get(key, ())
+        more = set(gaps).difference(before)
+        if more:
+            scene.lost[key] = tuple(sorted({*before, *more}))
+            changed[key] = min(more).after_ms
+    return changed
+
+
+def _earliest(one: Mapping[ChannelKey, int], other: Mapping[ChannelKey, int]) -> dict[ChannelKey, int]:
+    return {key: min(one.get(key, OPEN_END_MS), other.get(key, OPEN_END_MS)) for key in one.keys() | other.keys()}
 
 
 def _places_from(registry: Registry, channels: Mapping[ChannelKey, int]) -> dict[str, int]:
@@ -308,6 +356,7 @@ def _judge(
         events=tuple(events),
         warnings=tuple(warnings),
         series=scene.series.maps[0],
+        lost=scene.lost.maps[0],
         places=scene.places.maps[0],
         tallies=tallies,
         silent_until=silent,

@@ -26,6 +26,13 @@ class ChannelKey(NamedTuple):
     channel: str
 
 
+class Lost(NamedTuple):
+    """Readings of a channel that were taken and have not come, strictly between two that have [ms UTC]."""
+
+    after_ms: int
+    before_ms: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingBatch:
     """Readings and faults of one logger channel, as they arrived in one message or file.

@@ -72,6 +72,7 @@ def _names(value: object) -> object:
 
 
 Id = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f]{1,64}$")]
+Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")], ...], BeforeValidator(_names)]
 Opening = Annotated[tuple[OpeningBalance, ...], BeforeValidator(_opening)]
 Pins = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_pins)]
 
@@ -99,6 +100,7 @@ class LoggerRow(_Row):
     calibrated_until: InstantMs | None = None
     registered_at: InstantMs | None = None
     blocked: bool = False
+    sites: Sites = ()
 
     @model_validator(mode="after")
     def _gap_is_longer(self) -> LoggerRow:
@@ -119,6 +121,7 @@ class LoggerRow(_Row):
             self.calibrated_until,
             self.registered_at,
             self.blocked,
+            self.sites,
         )
 
 

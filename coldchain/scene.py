@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from coldchain import history
 from coldchain.history import EMPTY, NOTHING, Record, Series
 from coldchain.model import OPEN_END_MS, Logger
-from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, MilliCelsius, Milliseconds
+from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, Lost, MilliCelsius, Milliseconds
 from coldchain.state import Archive, State
 
 
 class Scene:
-    """A state under change. `series`, `places`: as they will be; their first maps hold what the step has changed."""
+    """A state under change. `series`, `places`, `lost`: as they will be; their first maps hold what the step has
+    changed."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.series: ChainMap[ChannelKey, Series] = ChainMap({}, state.series)
         self.places: ChainMap[str, Record] = ChainMap({}, state.places)
+        self.lost: ChainMap[ChannelKey, tuple[Lost, ...]] = ChainMap({}, state.lost)
         self._whole_series: dict[ChannelKey, Series] = {}
         self._whole_places: dict[str, Record] = {}
 
@@ -85,7 +87,8 @@ class Scene:
         for entry in monitoring:
             key = ChannelKey(entry.logger, entry.channel)
             if key in series and key not in channels:
-                channels[key] = history.channel_record(key, series[key], self.state.registry.loggers[key.logger])
+                logger = self.state.registry.loggers[key.logger]
+                channels[key] = history.channel_record(key, series[key], logger, self.lost.get(key, ()))
         return history.place_record(monitoring, channels, before)
 
 

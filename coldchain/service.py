@@ -10,41 +10,46 @@ import signal
 import sys
 import threading
 import time
-from collections import ChainMap
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from queue import SimpleQueue
 
 import structlog
 
-from coldchain import edge_nodes, keeper, pipeline
+from coldchain import edge_nodes, pipeline
 from coldchain.alerts.alarm_watch import AlarmWatch
-from coldchain.alerts.compose import compose
 from coldchain.alerts.deliver import open_email
 from coldchain.alerts.outbox import Outbox, drain
 from coldchain.broker import Broker
 from coldchain.commits import Commits
 from coldchain.disk import DiskGuard
-from coldchain.errors import EnvironmentFailed
-from coldchain.incoming import heard
+from coldchain.incoming import Intake, Portion
 from coldchain.jobs import Watchdog, start_ticks
-from coldchain.keeper import Kept
-from coldchain.ledger.entries import Message
-from coldchain.ledger.ledger import Ledger, LedgerChanged
+from coldchain.ledger.entries import LostReading, Waiting
+from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.metrics import AlarmCollector, LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.pipeline import State, Step
+from coldchain.readings import ChannelKey, Lost
+from coldchain.receipts import Receipts
 from coldchain.settings import Settings
 from coldchain.supervisor import Supervisor
+from coldchain.throttle import Throttle
 from coldchain.timeseries.projection import Projection
-from gateways.decoders import Node, NodeKey, Request, decoder
+from coldchain.writer import REBUILD_WITHIN_S, Writer
+from gateways.decoders import decoder
 
 TURN_S = 0.2
+QUIET_BELOW = 100
+"""Messages of one turn; with fewer there is time for those that were put back."""
+
+WAITING_AT_ONCE, WAITING_AT_ONCE_UNDER_LOAD = 500, 20
+"""So many messages that were put back are read between two turns."""
+
 POLL_S = 1.0
-REBUILD_WITHIN_S = 900.0
 MAIL_FINISHES_WITHIN_S = 5.0
-DAY_MS = 86_400_000
 PROJECTION_FINISHES_WITHIN_S = 5.0
 
 log = structlog.get_logger()
@@ -81,7 +86,6 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
-        service.load_nodes()
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)
@@ -103,8 +107,9 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
-            broker.turn(TURN_S)
+            broker.turn(0.0 if service.has_waiting else TURN_S)
             service.take()
+            service.take_waiting()
             service.sweep(ticks)
             service.deliver()
             watch.turn()
@@ -112,13 +117,13 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         service.take()
         service.deliver()
         broker.turn(TURN_S)
-        service.checkpoint()
+        service.writer.checkpoint()
     log.info("service stopped")
     return 0
 
 
 class Service:
-    """The state, and the four things that happen to it: load, take, sweep, deliver."""
+    """What happens to messages: they are taken, or wait; what is missing is noticed; what is found is told."""
 
     def __init__(
         self,
@@ -134,184 +139,124 @@ class Service:
         self._settings, self._ledger, self._broker, self._outbox = settings, ledger, broker, outbox
         self._watchdog, self._clock, self._metrics = watchdog, clock, metrics or ServiceMetrics()
         self._commits = commits or Commits()
-        self._reader = decoder(settings.gateways.mappings)
-        self._nodes: dict[NodeKey, Node] = {}
-        self._kept: Kept | None = None
-        self._next_checkpoint = time.monotonic() + settings.service.checkpoint_every_s
-        self._checkpointed = 0
-        self._retry_at = self._next_poll = self._next_look = 0.0
+        self.writer = Writer(settings, ledger, watchdog, clock, self._metrics, self._commits)
+        limits = settings.gateways
+        self.intake = Intake(decoder(limits.mappings), Throttle(limits.messages_per_s, limits.burst))
+        self._receipts = Receipts(
+            1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
+        )
+        self._untold: list[tuple[str, bytes]] = []
+        self._waiting, self._is_quiet = 0, True
+        self._next_poll = self._next_look = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
-        self._is_failing = False
 
     def load(self) -> None:
-        """Bring the state up to the ledger, the registry and the rules."""
+        """Bring the state up to the ledger, the registry and the rules; and from the ledger also what edge nodes have
+        said before the start, which numbers of gateways are missing, and how many messages wait."""
+        self.writer.load()
         self._watchdog.allow(REBUILD_WITHIN_S)
-        while True:
-            now_ms = self._clock()
-            try:
-                for kept, found in keeper.catch_up(self._ledger, self._settings.rules.dir, self._kept, now_ms):
-                    self._save((), found, now_ms, kept.state, kept.version)
-                    pipeline.adopt(kept.state, found)
-                    self._kept = kept
-            except LedgerChanged:
-                continue
-            registry = self._loaded.state.registry
-            self._ledger.keep_assessments(registry.groups)
-            log.info("state loaded", kits=len(registry.kits), loggers=len(registry.loggers))
-            self._watchdog.beat()
-            return
-
-    @property
-    def _loaded(self) -> Kept:
-        if self._kept is None:
-            raise RuntimeError("the state is loaded before anything else")
-        return self._kept
-
-    def load_nodes(self) -> None:
-        """What edge nodes have said before the start, from the ledger."""
-        self._watchdog.allow(REBUILD_WITHIN_S)
-        self._nodes = edge_nodes.load(self._ledger)
+        self.intake.know(edge_nodes.load(self._ledger))
+        self._waiting = self._ledger.count_waiting()
+        self._receipts.know(self._ledger.counters_with_gaps(), self._ledger.lost_readings(), self._clock())
         self._watchdog.beat()
 
     def take(self) -> None:
         """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
         count = len(self._broker.arrived)
-        if not count or time.monotonic() < self._retry_at:
+        self._is_quiet = count < QUIET_BELOW
+        if not count or not self.writer.may_try:
             return
-        changed: dict[NodeKey, Node] = {}
-        messages: list[Message] = []
-        requests: list[Request] = []
-        for arrived in self._broker.arrived:
-            message, found = heard(arrived, self._reader, ChainMap(changed, self._nodes))
-            messages.append(message)
-            changed.update(found.nodes)
-            requests.extend(found.requests)
-        batches = tuple(batch for message in messages for batch in message.batches)
-        if self._commit(tuple(messages), lambda state, now_ms: pipeline.step(state, batches, now_ms)):
+        portion = self.intake.read(self._broker.arrived, self.writer.kept.state.registry, time.monotonic())
+        if self._store(portion):
             self._broker.acknowledge(count)
-            self._nodes.update(changed)
-            for request in requests:
-                self._broker.request(*request)
+            self._tell(portion)
+
+    def take_waiting(self) -> None:
+        """Read some of the messages that were put back, between those that arrive."""
+        if not self.has_waiting or not self.writer.may_try:
+            return
+        most = WAITING_AT_ONCE if self._is_quiet else WAITING_AT_ONCE_UNDER_LOAD
+        waiting: list[Waiting] = []
+        if not self.writer.guarded(lambda: waiting.extend(self._ledger.waiting(most))):
+            return
+        portion = self.intake.read_waiting(tuple(waiting), self.writer.kept.state.registry)
+        if self._store(portion):
+            self._tell(portion)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether messages wait to be read."""
+        return self._waiting > 0
+
+    def _store(
+        self, portion: Portion, find: Callable[[State, int], Step] = pipeline.nothing, lost: Sequence[LostReading] = ()
+    ) -> bool:
+        """Whether a portion, what its readings change or what else there is to `find`, is on disk."""
+
+        def once() -> None:
+            taken = self._receipts.take(portion.messages)
+            now_ms = self.writer.write(portion, find, taken.runs, lost)
+            self._waiting += len(portion.waiting) - len(portion.waited)
+            self._untold += self._receipts.adopt(taken, now_ms)
+
+        return self.writer.guarded(once)
+
+    def _tell(self, portion: Portion) -> None:
+        """Publish receipts and requests; who does not hear them sends again, or is asked again."""
+        self.intake.know(portion.nodes)
+        receipts, self._untold = self._untold, []
+        for receipt in receipts:
+            self._broker.tell(*receipt)
+        for request in portion.requests:
+            self._broker.request(*request)
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""
         now = time.monotonic()
-        if now < self._retry_at:
+        if not self.writer.may_try:
             return
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
-            self._guarded(self._reload_if_changed)
+            self.writer.guarded(self.writer.reload_if_changed)
+            self._ask_gateways()
         every_s = self._settings.service.silence_every_s
         ticked = bool(drain(ticks))
         if now >= self._silence_due:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
             self._silence_due = now + 3 * every_s
-            self._commit((), pipeline.silence)
-            self._guarded(self._tidy)
-            state = self._loaded.state
+            self._store(Portion(), pipeline.silence)
+            self.writer.guarded(self.writer.tidy)
+            state = self.writer.kept.state
             self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
+
+    def _ask_gateways(self) -> None:
+        """Ask for what is missing, and to hold back while the disk fills; what was asked for in vain is unknown time
+        from now on."""
+        now_ms = self._clock()
+        held = self._receipts.hold(self._commits.is_holding, now_ms)
+        for receipt in held + self._receipts.requests(now_ms):
+            self._broker.tell(*receipt)
+        lost = self._receipts.lost(now_ms)
+        gaps: dict[ChannelKey, set[Lost]] = defaultdict(set)
+        for counter, gap in lost:
+            gaps[ChannelKey(counter.logger, counter.channel)].add(gap.lost)
+        if lost and self._store(Portion(), lambda state, at_ms: pipeline.lose(state, gaps, at_ms), lost):
+            self._receipts.give_up(lost)
+            log.warning("readings lost: asked for in vain", gaps=len(lost))
+        self._metrics.behind(self._waiting, self._receipts.missing)
 
     def deliver(self) -> None:
         """Write down what was delivered; hand on what is due, at once after a commit, else once a second."""
         self.record()
         now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + POLL_S
-            self._guarded(self._outbox.hand_on)
+        if now >= self._next_look or self.writer.has_alerts:
+            self._next_look, self.writer.has_alerts = now + POLL_S, False
+            self.writer.guarded(self._outbox.hand_on)
 
     def record(self) -> None:
         """Write down what was delivered."""
-        self._guarded(self._outbox.record)
-
-    def _reload_if_changed(self) -> None:
-        if self._ledger.data_version() != self._loaded.version:
-            log.info("another process wrote to the ledger")
-            self.load()
-        elif (change_ms := self._loaded.rules_change_ms) is not None and self._clock() >= change_ms:
-            log.info("another version of the rules has come into force")
-            self.load()
-
-    def _tidy(self) -> None:
-        """Let the state put its older past away, and keep it for the next start now and then."""
-        keep_ms = self._settings.service.keep_days * DAY_MS
-        keeper.put_away(self._loaded, self._clock(), keep_ms)
-        if time.monotonic() >= self._next_checkpoint:
-            self.checkpoint()
-
-    def checkpoint(self) -> None:
-        """Keep the state for the next start; a disk that has no room for it does not stop the service."""
-        self._next_checkpoint = time.monotonic() + self._settings.service.checkpoint_every_s
-        if self._kept is None or self._kept.position == self._checkpointed:
-            return
-        try:
-            keeper.write_checkpoint(self._ledger, self._kept, self._clock())
-        except EnvironmentFailed as failed:
-            log.error("no checkpoint: the next start will read more of the ledger", error=str(failed))
-            return
-        self._checkpointed = self._kept.position
-
-    def _commit(self, messages: tuple[Message, ...], find: Callable[[State, int], Step]) -> bool:
-        """Find, save, adopt; whether it is on disk."""
-
-        def once() -> None:
-            while True:
-                now_ms, kept, began = self._clock(), self._loaded, time.monotonic()
-                change = find(kept.state, now_ms)
-                try:
-                    position = self._save(messages, change, now_ms, kept.state, kept.version)
-                except LedgerChanged:
-                    self.load()
-                    continue
-                pipeline.adopt(kept.state, change)
-                self._kept = replace(kept, position=position or kept.position)
-                self._metrics.committed(messages, change.fresh, time.monotonic() - began)
-                return
-
-        return self._guarded(once)
-
-    def _save(
-        self, messages: tuple[Message, ...], change: Step, now_ms: int, before: State, version: int
-    ) -> int | None:
-        """Write what a step found; the ledger's position after it, None if there was nothing to write."""
-        if not (messages or change.outcomes or change.events or change.warnings):
-            return None
-        alerts = compose(
-            change.events,
-            change.warnings,
-            before.registry,
-            self._settings.alerts,
-            known=before.events,
-            by_email=bool(self._settings.smtp.host),
-            now_ms=now_ms,
-        )
-        with self._commits.one():
-            position = self._ledger.save(messages, change, alerts, now_ms, unless_changed_since=version)
-        if alerts:
-            self._next_look = 0.0
-        for event in change.events:
-            log.warning("quarantine", id=event.id, kit=event.kit, revision=event.revision)
-        for message in messages:
-            if message.reason:
-                log.warning("message rejected", topic=message.topic, reason=message.reason, detail=message.detail)
-            elif message.detail:
-                log.warning("message flagged", topic=message.topic, detail=message.detail)
-        return position
-
-    def _guarded(self, act: Callable[[], None]) -> bool:
-        """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away."""
-        try:
-            act()
-        except EnvironmentFailed as failed:
-            log.critical("ledger failed: nothing is acknowledged until it works again", error=str(failed))
-            self._is_failing, self._retry_at = True, time.monotonic() + POLL_S
-            self._metrics.failing(True)
-            return False
-        if self._is_failing:
-            log.info("ledger works again")
-        self._is_failing = False
-        self._metrics.failing(False)
-        return True
+        self.writer.guarded(self._outbox.record)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -129,9 +129,15 @@ class Rules(_Section):
 
 
 class Gateways(_Section):
-    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that."""
+    """`mappings`: a folder of own mapping profiles beside the built-in ones; one of the same name replaces that.
+
+    `messages_per_s`, `burst`: how many messages of one gateway are read at once; what is beyond that is stored and
+    waits, so that a flood from one does not delay the others.
+    """
 
     mappings: OptionalFile = None
+    messages_per_s: Annotated[int, Field(ge=1, le=100_000)] = 100
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
 
 
 class Timeseries(_Section):
@@ -222,13 +228,17 @@ class Service(_Section):
     """How often silence is judged, and how long the loop may stand still before the process ends itself.
 
     `keep_days`: of readings in memory; what comes later than that is judged all the same, only more slowly.
-    `checkpoint_every_s`: how often the state is kept for the next start.
+    `checkpoint_every_s`: how often the state is kept for the next start. `resend_after_s`: how long a missing sequence
+    number may only be out of order before a gateway is asked for it; `lost_after_s`: when what it has not sent is
+    unknown time.
     """
 
     silence_every_s: Seconds = 15
     stall_after_s: Seconds = 60
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 3
     checkpoint_every_s: Annotated[int, Field(ge=10, le=86_400)] = 900
+    resend_after_s: Seconds = 10
+    lost_after_s: Annotated[int, Field(ge=1, le=86_400)] = 300
 
 
 class Epcis(_Section):

@@ -9,7 +9,7 @@ from coldchain.history import Record, Series
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.patience import Patience
 from coldchain.profiles import StabilityProfile
-from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.registry import Registry
 from coldchain.tally import Measures, Tally
 
@@ -21,13 +21,13 @@ Archive = Callable[[ChannelKey], Iterable[ReadingBatch]]
 class State:
     """Everything known so far. Changed by `adopt` alone.
 
-    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged.
-    `places`: what the channels say of each place. `tallies`: what each kit group had been exposed to when its past was
-    put away; the rest of its life is in `places`. `silent_until`: up to where a silent place counts as unknown.
-    `patience`: for each place, how long its kit groups need no look. `assessments`: the last of each kit group, in
-    brief if there is an archive. `as_of_ms`: a fixed evaluation instant, None for the default of SEMANTICS 2.4.
-    `is_live`: kits are judged by their route up to now; otherwise, in a replay, by the whole route. `archive`: where
-    the past can be read again; without one nothing is put away.
+    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged. `lost`:
+    readings that were taken and never came. `places`: what the channels say of each place. `tallies`: what each kit
+    group had been exposed to when its past was put away; the rest of its life is in `places`. `silent_until`: up to
+    where a silent place counts as unknown. `patience`: for each place, how long its kit groups need no look.
+    `assessments`: the last of each kit group, in brief if there is an archive. `as_of_ms`: a fixed evaluation instant,
+    None for the default of SEMANTICS 2.4. `is_live`: kits are judged by their route up to now; otherwise, in a replay,
+    by the whole route. `archive`: where the past can be read again; without one nothing is put away.
     """
 
     registry: Registry
@@ -38,6 +38,7 @@ class State:
     archive: Archive | None = None
     series: dict[ChannelKey, Series] = field(default_factory=dict)
     unverified: dict[ChannelKey, Series] = field(default_factory=dict)
+    lost: dict[ChannelKey, tuple[Lost, ...]] = field(default_factory=dict)
     places: dict[str, Record] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Remembered:
 
     series: Mapping[ChannelKey, Series] = field(default_factory=dict)
     unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    lost: Mapping[ChannelKey, tuple[Lost, ...]] = field(default_factory=dict)
     put_away: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     silent_until: Mapping[str, int] = field(default_factory=dict)
@@ -75,6 +77,7 @@ def remember(state: State) -> Remembered:
     return Remembered(
         dict(state.series),
         dict(state.unverified),
+        dict(state.lost),
         {place: (record.since_ms, record.known_before_ms) for place, record in state.places.items()},
         dict(state.tallies),
         dict(state.silent_until),
@@ -97,6 +100,7 @@ class Step:
     warnings: tuple[EarlyWarning, ...] = ()
     series: Mapping[ChannelKey, Series] = field(default_factory=dict)
     unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    lost: Mapping[ChannelKey, tuple[Lost, ...]] = field(default_factory=dict)
     places: Mapping[str, Record] = field(default_factory=dict)
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     silent_until: Mapping[str, int] = field(default_factory=dict)
@@ -108,6 +112,7 @@ def adopt(state: State, change: Step) -> None:
     """Make what a step found the state; called once it is stored."""
     state.series.update(change.series)
     state.unverified.update(change.unverified)
+    state.lost.update(change.lost)
     state.places.update(change.places)
     state.tallies.update(change.tallies)
     state.silent_until.update(change.silent_until)

@@ -78,7 +78,7 @@ def topic(logger: str = "lg-1") -> str:
     return f"coldchain/v1/basel/gw-1/{logger}/readings"
 
 
-def payload(minute: int, *mc: int, logger: str = "lg-1") -> bytes:
-    """A native payload: one reading a minute, the first `minute` minutes after the start."""
-    document = {"v": 1, "logger": logger, "t0": START_MS + minute * MINUTE_MS, "every": MINUTE_MS, "mc": mc}
+def payload(minute: int, *mc: int, logger: str = "lg-1", **more: int) -> bytes:
+    """A native payload: one reading a minute, the first `minute` minutes after the start; `more`: `boot` and `seq`."""
+    document = {"v": 1, "logger": logger, "t0": START_MS + minute * MINUTE_MS, "every": MINUTE_MS, "mc": mc, **more}
     return json.dumps(document).encode()

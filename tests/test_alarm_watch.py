@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import MQTTMessage
 
 from coldchain.alerts.alarm_watch import MOST_WAITING, AlarmWatch
 from coldchain.broker import Arrived
@@ -78,9 +77,7 @@ class Watched:
         self.watch.turn()
 
     def hear(self, body: bytes, topic: str = STATUS) -> None:
-        message = MQTTMessage(topic=topic.encode())
-        message.payload = body
-        self.broker.statuses.append(Arrived(START_MS, message))
+        self.broker.statuses.append(Arrived(START_MS, topic, body))
 
     @property
     def told(self) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paho.mqtt.client import MQTTMessage
 
 from coldchain import edge_nodes, inputs
 from coldchain.alerts.outbox import Outbox
@@ -55,16 +54,13 @@ class Running:
         outbox = Outbox(ledger, self.broker, None, self.clock)  # type: ignore[arg-type]  # stands in for a Broker
         self.service = Service(settings_in(folder), ledger, self.broker, outbox, Watchdog(60), self.clock)  # type: ignore[arg-type]  # likewise
         self.service.load()
-        self.service.load_nodes()
 
     def clock(self) -> int:
         return START_MS + 600 * MINUTE_MS
 
     def hear(self, *said: Said) -> None:
         for minute, kind, body in said:
-            message = MQTTMessage(mid=1, topic=topic(kind).encode())
-            message.payload, message.qos = body, 1
-            self.broker.arrived.append(Arrived(START_MS + minute * MINUTE_MS, message))
+            self.broker.arrived.append(Arrived(START_MS + minute * MINUTE_MS, topic(kind), body))
         self.service.take()
 
 
@@ -156,7 +152,7 @@ def test_a_restart_without_what_was_said_before_would_lose_the_aliases(tmp_path:
     with Ledger.open(tmp_path / "coldchain.db") as ledger:
         running = Running(tmp_path, ledger)
         running.hear(birth(1, 5.0))
-        running.service._nodes = {}
+        running.service.intake.nodes = {}
         running.hear(data(2, 1, 6.0))
         assert messages(tmp_path / "coldchain.db")[-1] == ("rejected", "parked")
 
@@ -175,7 +171,7 @@ def test_a_message_that_could_not_be_stored_is_heard_again_as_if_for_the_first_t
         running.hear(data(1, 7, 5.0))
         assert running.broker.requests == []
         monkeypatch.setattr(ledger, "save", save)
-        running.service._retry_at = 0.0
+        running.service.writer._retry_at = 0.0
         running.hear()
         assert len(running.broker.requests) == 1
         running.hear(birth(2, 6.0))
@@ -193,10 +189,10 @@ def test_of_a_busy_node_only_the_newest_messages_are_heard_again_and_nothing_old
         running.hear((0, "NBIRTH", said), data(1, 1, 9.0))
         running.hear(*[data(2 + i, 2 + i, 1.0 + i, alias=2) for i in range(8)])
         node = edge_nodes.load(ledger)["basel", "gw-1"]
-        assert node.expected == running.service._nodes["basel", "gw-1"].expected
+        assert node.expected == running.service.intake.nodes["basel", "gw-1"].expected
         assert node.is_trusted
         assert node.held["", "Air"].value == SEQUENCE_GAP
-        assert running.service._nodes["basel", "gw-1"].held["", "Air"].value == 9.0
+        assert running.service.intake.nodes["basel", "gw-1"].held["", "Air"].value == 9.0
 
 
 def test_a_log_of_edge_nodes_says_the_same_in_any_order_of_lines_and_as_the_service(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from coldchain import history
 from coldchain.history import EARLIEST_PLAUSIBLE_MS, EMPTY, NOTHING, History, Record, Series
 from coldchain.kernels import UNKNOWN
 from coldchain.model import Conflict, CustodySegment, Logger, Monitoring
-from coldchain.readings import FAULT_MC, ChannelKey, MilliCelsius, Milliseconds, ReadingBatch
+from coldchain.readings import FAULT_MC, ChannelKey, Lost, MilliCelsius, Milliseconds, ReadingBatch
 
 LOGGER = Logger("lg", logging_interval_ms=5, gap_after_ms=10)
 CHANNEL = ChannelKey("lg", "1")
@@ -66,6 +66,23 @@ def test_a_gap_exactly_as_long_as_allowed_is_covered() -> None:
 
 def test_a_gap_longer_than_allowed_is_unknown_not_within() -> None:
     assert segments(record((100, 5000), (111, 6000)).history)[1:] == [(100, 106, None, None), (106, 111, 6000, 6000)]
+
+
+def test_a_reading_that_never_came_leaves_unknown_time_however_short() -> None:
+    late = Lost(100, 110)
+    found = history.channel_record(CHANNEL, series((100, 5000), (110, 6000)), LOGGER, [late])
+    assert segments(found.history)[1:] == [(100, 105, None, None), (105, 110, 6000, 6000)]
+    assert found.reading_at_ms.tolist() == [100, 110]
+
+
+def test_a_lost_reading_that_comes_after_all_is_lost_no_more() -> None:
+    found = history.channel_record(CHANNEL, series((100, 5000), (104, 5500), (110, 6000)), LOGGER, [Lost(100, 110)])
+    assert segments(found.history)[1:] == [(100, 104, 5500, 5500), (104, 110, 6000, 6000)]
+
+
+def test_nothing_is_lost_where_the_readings_around_it_leave_no_time() -> None:
+    found = history.channel_record(CHANNEL, series((100, 5000), (105, 6000)), LOGGER, [Lost(100, 105), Lost(90, 100)])
+    assert segments(found.history) == [(95, 100, 5000, 5000), (100, 105, 6000, 6000)]
 
 
 def test_a_fault_is_unknown_time_and_no_instant_of_a_valid_reading() -> None:

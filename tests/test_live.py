@@ -17,7 +17,7 @@ from coldchain import pipeline, retention
 from coldchain.errors import BadInput
 from coldchain.ledger import checkpoint
 from coldchain.pipeline import State, Step
-from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.registry import Registry
 from coldchain.state import Remembered, remember
 from histories import START_MS, Case
@@ -77,6 +77,15 @@ class Life(RuleBasedStateMachine):
         until_ms = self.now_ms - minutes * MINUTE_MS
         pipeline.adopt(self.state, retention.put_away(self.state, until_ms, self.now_ms, places))
 
+    @rule(which=st.integers(0, 50), first=st.integers(0, 200), count=st.integers(1, 3))
+    def some_that_were_taken_never_come(self, which: int, first: int, count: int) -> None:
+        keys = sorted({batch.key for batch in self.stored})
+        if keys:
+            key = keys[which % len(keys)]
+            instants = sorted({at_ms for batch in self.archive(key) for at_ms in batch.at_ms.tolist()})
+            gaps = [Lost(*pair) for pair in zip(instants[first:], instants[first + 1 :], strict=False)][:count]
+            self.take(pipeline.lose(self.state, {key: gaps}, self.now_ms))
+
     @rule(minutes=st.integers(0, 40))
     def nothing_comes_for_a_while(self, minutes: int) -> None:
         self.now_ms += minutes * MINUTE_MS
@@ -133,6 +142,7 @@ class Life(RuleBasedStateMachine):
             is_live=True,
             archive=self.archive,
             remembered=remembered,
+            lost=before.lost,
         )
         pipeline.adopt(self.state, found)
 
@@ -160,7 +170,9 @@ class Life(RuleBasedStateMachine):
             return
         self.deliver(self.waiting)
         self.nothing_comes_for_a_while(60)
-        fresh, found = pipeline.start(self.registry, self.profiles, self.stored, now_ms=self.now_ms, is_live=True)
+        fresh, found = pipeline.start(
+            self.registry, self.profiles, self.stored, now_ms=self.now_ms, is_live=True, lost=self.state.lost
+        )
         pipeline.adopt(fresh, found)
         assert pipeline.look(self.state, self.registry.groups, self.now_ms) == fresh.assessments
         assert outcomes(self.state) == outcomes(fresh)

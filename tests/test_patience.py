@@ -65,6 +65,12 @@ def test_readings_between_the_same_bounds_cost_no_look_at_any_kit(monkeypatch: p
     assert state.assessments != {}
 
 
+def test_a_gap_that_ends_with_a_reading_in_range_is_looked_at() -> None:
+    state = living(every_five("lg-a", 5, 30, 5000), now=31, rules=RULES.replace('"30min"', '"10min"'))
+    found = feed(state, batch("lg-a", (55, 5000)), now=55)
+    assert told(found) == [("K-1", "unknown", minute(40))]
+
+
 @pytest.mark.parametrize("mc", [8001, 1999])
 def test_a_bound_that_is_crossed_is_looked_at_with_that_very_reading(mc: int) -> None:
     state = living(every_five("lg-a", 5, 30, 5000), now=31)

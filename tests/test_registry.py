@@ -361,3 +361,15 @@ def test_each_group_is_judged_by_its_own_profile_or_by_the_composite_of_its_blin
 def test_an_instant_is_written_as_it_is_read(text: str) -> None:
     assert iso(instant_ms(text)) == text
     assert instant_ms(text.replace("Z", "+00:00")) == instant_ms(text)
+
+
+def test_a_logger_may_be_bound_to_sites_in_toml_and_in_csv() -> None:
+    bound = registry(changed("registered_at", 'sites = ["basel", "zug"]\nregistered_at')).loggers["lg-1001"]
+    assert bound.sites == ("basel", "zug")
+    table = parse_registry([("loggers.csv", "id,logging_interval,sites\nlg,5min,basel zug\nlh,5min,\n")])
+    assert [logger.sites for logger in table.loggers.values()] == [("basel", "zug"), ()]
+
+
+def test_a_site_that_no_topic_can_have_is_refused() -> None:
+    error = refusal("id,logging_interval,sites\nlg,5min,Basel/1\n", "loggers.csv")
+    assert (error.line, error.key) == (2, "sites.0")

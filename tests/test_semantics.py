@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import histories
 import oracle
 from coldchain import pipeline
 from coldchain.profiles import StabilityProfile, parse_profile
-from coldchain.readings import FAULT_MC, ReadingBatch
+from coldchain.readings import FAULT_MC, Lost, ReadingBatch
 from coldchain.registry import Registry, parse_registry
 from coldchain.replay_document import document
 from histories import Case
@@ -115,6 +116,23 @@ def test_streaming_in_any_order_with_duplicates_gives_the_bytes_of_one_replay(
     streamed = answer(state)
     assert streamed["inputs"].pop("duplicates") == at_once["inputs"].pop("duplicates") + len(case.items) // 3
     assert orjson.dumps(streamed) == orjson.dumps(at_once)
+
+
+@given(histories.cases(), st.randoms(use_true_random=False))
+def test_lost_readings_are_judged_like_faults_where_the_last_of_them_was_due(case: Case, random: Any) -> None:
+    registry, profiles = inputs(case)
+    state = pipeline.replay(batches(case.items), registry, profiles, case.as_of_ms)
+    lost, faults = {}, []
+    for key, series in state.series.items():
+        instants = np.unique(series.at_ms).tolist()
+        gaps = [Lost(*pair) for pair in pairwise(instants) if random.random() < 0.3]
+        interval_ms = registry.loggers[key.logger].logging_interval_ms if key.logger in registry.loggers else 1
+        due = [gap.before_ms - interval_ms for gap in gaps if gap.before_ms - interval_ms > gap.after_ms]
+        lost[key] = gaps
+        faults.append(ReadingBatch(*key, np.array(due, np.int64), np.full(len(due), FAULT_MC, np.int32)))
+    with_lost = pipeline.replay(batches(case.items), registry, profiles, case.as_of_ms, lost)
+    with_faults = pipeline.replay(batches(case.items) + faults, registry, profiles, case.as_of_ms)
+    assert with_lost.assessments == with_faults.assessments
 
 
 @given(histories.cases(), st.integers(0, 100))

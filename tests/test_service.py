@@ -1,39 +1,42 @@
 """The shell's promises, with a broker that only remembers and a clock that a test sets."""
 
 import hashlib
+import json
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import structlog
-from paho.mqtt.client import MQTTMessage
 
-from coldchain import service
+from coldchain import service, writer
 from coldchain.alerts.outbox import Outbox
 from coldchain.broker import Arrived
 from coldchain.errors import BadInput, EnvironmentFailed
-from coldchain.incoming import received
+from coldchain.incoming import Intake, received
 from coldchain.jobs import Watchdog
-from coldchain.ledger import queries
+from coldchain.kernels import UNKNOWN
+from coldchain.ledger import queries, senders
 from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow
 from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
 from coldchain.service import Service
+from coldchain.throttle import Throttle
+from gateways.decoders import decoder
 from service_values import MINUTE_MS, REGISTRY, RULES, START_MS, payload, settings_in, topic
 
 HOT = tuple([9000] * 15)
 
 
-def arrived(body: bytes, where: str | bytes = topic(), at_ms: int = START_MS, *, retain: bool = False) -> Arrived:
-    message = MQTTMessage(mid=1, topic=where.encode() if isinstance(where, str) else where)
-    message.payload, message.retain, message.qos = body, retain, 1
-    return Arrived(at_ms, message)
+def arrived(body: bytes, where: str | None = topic(), at_ms: int = START_MS, *, retain: bool = False) -> Arrived:
+    return Arrived(at_ms, where, body, retain)
 
 
 @dataclass
@@ -44,11 +47,15 @@ class MemoryBroker:
     deliveries: list[Delivery] = field(default_factory=list)
     acknowledged: int = 0
     published: list[OutboxRow] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     is_linked: bool = True
 
     def acknowledge(self, count: int) -> None:
         self.acknowledged += count
         self.arrived = self.arrived[count:]
+
+    def tell(self, topic: str, document: bytes) -> None:
+        self.told.append((topic, json.loads(document)))
 
     def publish(self, row: OutboxRow) -> None:
         self.published.append(row)
@@ -91,6 +98,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def running(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     ledger.register("registry.toml", REGISTRY, "ann", START_MS)
     found = Running(tmp_path, ledger)
     found.service.load()
@@ -124,8 +132,202 @@ def test_what_cannot_be_read_is_kept_with_a_reason(body: bytes, where: str) -> N
 
 
 def test_a_topic_that_is_no_text_is_kept_with_a_reason() -> None:
-    message = received(arrived(payload(0, 5000), b"\xff\xfe"))
+    message = received(arrived(payload(0, 5000), None))
     assert (message.reason, message.payload) == ("topic_not_utf8", payload(0, 5000))
+
+
+def test_only_a_transaction_on_disk_says_that_a_failing_ledger_works_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_more: object) -> int:
+        raise EnvironmentFailed("ledger", "disk full")
+
+    with structlog.testing.capture_logs() as logs:
+        with monkeypatch.context() as patch:
+            patch.setattr(running.ledger, "save", broken)
+            running.get(payload(0, 5000))
+            running.turn()
+            assert "ledger works again" not in [line["event"] for line in logs]
+        running.turn()
+    assert [line["event"] for line in logs].count("ledger works again") == 1
+
+
+RECEIPT = "coldchain/v1/basel/gw-1/receipt"
+
+
+def stored(first: int, seq: int, *above: list[int]) -> list[dict[str, Any]]:
+    return [{"logger": "lg-1", "channel": "1", "boot": 3, "first": first, "seq": seq, "above": list(above)}]
+
+
+def test_a_receipt_says_after_the_commit_what_is_stored(running: Running) -> None:
+    running.get(payload(0, 5000, 5100, boot=3, seq=100), payload(2, 5200, boot=3, seq=102))
+    running.get(payload(10, 5000, boot=3, seq=110))
+    running.get(payload(10, 5000, boot=3, seq=110))
+    assert [topic for topic, _ in running.broker.told] == [RECEIPT] * 3
+    receipts = [document for _, document in running.broker.told]
+    assert receipts[0] == {
+        "v": 1, "at": running.now_ms, "stored": stored(100, 102), "resend": [], "refused": [], "hold": False
+    }  # fmt: skip
+    assert [each["stored"] for each in receipts[1:]] == [stored(100, 102, [110, 110])] * 2
+
+
+def test_nothing_is_receipted_that_is_not_stored(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_more: object) -> int:
+        raise EnvironmentFailed("ledger", "disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.ledger, "save", broken)
+        running.get(payload(0, 5000, boot=3, seq=100))
+        assert running.broker.told == []
+    running.service.writer._retry_at = 0.0
+    running.turn()
+    assert running.broker.told[0][1]["stored"] == stored(100, 100)
+
+
+def test_readings_without_a_named_counter_get_no_receipt(running: Running) -> None:
+    running.get(payload(0, 5000), payload(1, 5000, seq=1), payload(2, 5000, boot=1))
+    assert running.broker.told == []
+
+
+def flooded(folder: Path, ledger: Ledger) -> Running:
+    """A service that reads one message of a gateway at once, and has got five."""
+    found = Running(folder, ledger)
+    found.service.intake = Intake(decoder(), Throttle(per_s=0.001, burst=1))
+    found.service.load()
+    found.get(*[payload(minute, 9000, boot=3, seq=minute) for minute in range(5)])
+    return found
+
+
+def test_what_a_gateway_sends_beyond_its_limit_is_kept_acknowledged_and_read_later(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    running = flooded(tmp_path, ledger)
+    assert running.broker.acknowledged == 5
+    assert len(list(ledger.load_batches())) == 1
+    assert ledger.count_waiting() == 4
+    assert running.broker.told[-1][1]["stored"] == stored(0, 0)
+    running.service.take_waiting()
+    assert ledger.count_waiting() == 0
+    assert not running.service.has_waiting
+    assert sum(map(len, ledger.load_batches())) == 5
+    assert running.broker.told[-1][1]["stored"] == stored(0, 4)
+    assert ledger.audit_verify().problems == ()
+
+
+def test_what_waits_is_read_after_a_restart_as_it_had_arrived(tmp_path: Path, ledger: Ledger) -> None:
+    arrived_ms = flooded(tmp_path, ledger).now_ms
+    again = restarted(tmp_path, ledger, arrived_ms + 3_600_000)
+    assert again.service.has_waiting
+    again.service.take_waiting()
+    assert {batch.received_ms for batch in ledger.load_batches()} == {arrived_ms}
+
+
+def test_a_flood_from_one_gateway_lets_the_messages_of_others_pass(tmp_path: Path, ledger: Ledger) -> None:
+    running = flooded(tmp_path, ledger)
+    running.broker.arrived = [arrived(payload(9, 5000, logger="lg-2"), "coldchain/v1/basel/gw-2/lg-2/readings")]
+    running.turn()
+    assert [batch.logger for batch in ledger.load_batches()] == ["lg-1", "lg-2"]
+    assert ledger.count_waiting() == 4
+
+
+def test_a_failing_disk_leaves_what_waits_where_it_is(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = flooded(tmp_path, ledger)
+
+    def broken(*_args: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(senders, "write_waiting", broken)
+        running.service.take_waiting()
+    assert ledger.count_waiting() == 4
+    running.service.writer._retry_at = 0.0
+    running.service.take_waiting()
+    assert ledger.count_waiting() == 0
+
+
+def test_a_logger_on_another_sites_topic_is_kept_and_not_judged(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.register("registry.toml", REGISTRY.replace('"1min"\n', '"1min"\nsites = ["zug"]\n', 1), "ann", START_MS)
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT, boot=3, seq=0))
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        (kept,) = queries.rejected(connection)
+    assert (kept.reason, kept.payload) == ("wrong_site", payload(0, *HOT, boot=3, seq=0))
+    assert ledger.load_events() == ()
+    assert running.broker.told[0][1]["refused"][0]["reason"] == "wrong_site"
+    assert running.broker.told[0][1]["stored"] == []
+
+
+def test_an_unknown_logger_is_flagged_and_judged_once_it_is_registered(tmp_path: Path, ledger: Ledger) -> None:
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, *HOT))
+    ledger.register("registry.toml", REGISTRY, "ann", START_MS)
+    again = restarted(tmp_path, ledger, running.now_ms)
+    assert len(again.ledger.load_events()) == 1
+    with queries.reading(tmp_path / "coldchain.db") as connection:
+        (detail,) = connection.execute("SELECT detail FROM message").fetchone()
+    assert detail == "unknown_logger: lg-1 is not registered"
+
+
+def test_a_refused_message_is_named_so_that_it_is_not_sent_for_ever(running: Running) -> None:
+    running.get(b"no document")
+    ((where, receipt),) = running.broker.told
+    sha256 = hashlib.sha256(b"no document").hexdigest()
+    assert (where, receipt["refused"]) == (
+        RECEIPT,
+        [{"logger": "lg-1", "sha256": sha256, "reason": "not_a_document"}],
+    )
+
+
+def test_a_receipt_remembers_what_was_stored_before_a_restart(running: Running, tmp_path: Path, ledger: Ledger) -> None:
+    running.get(payload(0, 5000, 5100, boot=3, seq=100))
+    again = restarted(tmp_path, ledger, running.now_ms)
+    again.get(payload(2, 5000, boot=3, seq=102))
+    assert again.broker.told[0][1]["stored"] == stored(100, 102)
+
+
+def test_what_is_missing_is_asked_for_again_and_again_and_then_unknown_until_it_comes(
+    running: Running, tmp_path: Path, ledger: Ledger
+) -> None:
+    begin_ms = running.now_ms
+    running.get(payload(0, 5000, boot=3, seq=100), payload(2, 5000, boot=3, seq=102))
+    running.broker.told.clear()
+    for second in range(300):
+        running.now_ms = begin_ms + 1000 * second
+        running.turn()
+    asked = [(document["at"] - begin_ms) // 1000 for _, document in running.broker.told]
+    assert asked == [10, 30, 70, 150]
+    missing = {"logger": "lg-1", "channel": "1", "boot": 3, "from": 101, "to": 101}
+    assert all(document["resend"] == [missing] for _, document in running.broker.told)
+    assert ledger.lost_readings() == ()
+    assert unknown_ms(running) == 0
+
+    running.now_ms = begin_ms + 300_000
+    running.turn()
+    assert len(ledger.lost_readings()) == 1
+    assert unknown_ms(running) == MINUTE_MS
+    assert ledger.audit_verify().problems == ()
+    assert unknown_ms(restarted(tmp_path, ledger, running.now_ms)) == MINUTE_MS
+
+    running.broker.told.clear()
+    running.now_ms += 3_600_000
+    running.turn()
+    assert running.broker.told == []
+    running.get(payload(1, 5000, boot=3, seq=101))
+    assert unknown_ms(running) == 0
+    assert running.broker.told[0][1]["stored"] == stored(100, 102)
+    assert unknown_ms(restarted(tmp_path, ledger, running.now_ms)) == 0
+
+
+def unknown_ms(running: Running) -> int:
+    """Unknown time of the kit up to the reading of minute 2."""
+    state = running.service.writer.kept.state
+    record = state.places["basel-cold-2"]
+    assert record.history is not None
+    ends = record.history.end_ms.tolist()
+    spans = zip([record.history.start_ms, *ends], ends, record.history.hot_mc.tolist(), strict=False)
+    return sum(end - start for start, end, hot in spans if hot == UNKNOWN)
 
 
 def test_an_excursion_becomes_an_event_an_alert_and_an_acknowledgement(running: Running) -> None:
@@ -208,6 +410,7 @@ def test_what_a_reload_finds_is_not_lost_when_the_disk_fails_just_then(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
     running.get(payload(0, *HOT))
     with Ledger.open(tmp_path / "coldchain.db") as other:
@@ -228,6 +431,7 @@ def test_what_another_process_writes_during_a_load_is_noticed_afterwards(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "POLL_S", 0.0)
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
     load_warnings = Ledger.load_warnings
 
     def meanwhile(self: Ledger) -> tuple[EarlyWarning, ...]:

@@ -123,9 +123,9 @@ class AlarmWatch:
 
     def _hear(self, arrived: Arrived) -> None:
         try:
-            gateway, status = gateway_of(arrived.message.topic), status_of(bytes(arrived.message.payload))
+            gateway, status = gateway_of(arrived.topic or ""), status_of(arrived.payload)
         except ValueError as exc:
-            log.warning("status of a gateway not understood", topic=repr(arrived.message.topic), error=str(exc))
+            log.warning("status of a gateway not understood", topic=repr(arrived.topic), error=str(exc))
             return
         if gateway is None:
             return

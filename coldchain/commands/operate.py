@@ -40,6 +40,10 @@ def status(settings_file: Path, *, as_json: bool) -> None:
     console.print(
         f"{found.messages} messages ({found.rejected} rejected), {found.readings} readings, last received {last}"
     )
+    if found.waiting:
+        console.print(f"{found.waiting} more messages are stored and not read yet: their gateways send too many")
+    if found.lost_gaps:
+        console.print(f"{found.lost_gaps} times readings never came although their gateway was asked for them")
     verdicts = ", ".join(f"{count} [{VERDICT_STYLE[verdict]}]{verdict}[/]" for verdict, count in found.verdicts.items())
     console.print(f"kit groups: {verdicts or 'none'}")
     console.print(f"{found.events} quarantine events, {found.warnings} early warnings")

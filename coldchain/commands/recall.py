@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from coldchain import pipeline, rulebook
-from coldchain.ledger import queries
+from coldchain.ledger import queries, senders
 from coldchain.pipeline import State
 from coldchain.registry import Registry, parse_registry
 from coldchain.settings import Settings
@@ -40,6 +40,7 @@ def recall(
         now_ms=now_ms,
         as_of_ms=as_of_ms,
         is_live=as_of_ms is None,
+        lost=senders.lost_by_channel(connection),
     )
     pipeline.adopt(state, found)
     return state

@@ -51,7 +51,12 @@ def run(
     with terminal.progress() as progress:
         task = progress.add_task("reading messages", total=None)
         found = read(
-            inputs, logger=logger, zone=time_zone, mappings=mappings, on_message=lambda: progress.advance(task)
+            inputs,
+            logger=logger,
+            zone=time_zone,
+            mappings=mappings,
+            registry=known,
+            on_message=lambda: progress.advance(task),
         )
         progress.update(task, description="judging")
         state = _judge(found, known, profiles, as_of_ms, stream=stream)

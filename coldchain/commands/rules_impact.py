@@ -17,7 +17,7 @@ from coldchain.commands.rules import versions
 from coldchain.errors import BadInput
 from coldchain.impact import Change, Impact
 from coldchain.inputs import read
-from coldchain.ledger import queries
+from coldchain.ledger import queries, senders
 from coldchain.model import Assessment
 from coldchain.profiles import load_profile, load_profiles
 from coldchain.registry import load_registry, parse_registry
@@ -55,8 +55,9 @@ def run(
         else:
             at_ms = terminal.now_ms() if as_of_ms is None else as_of_ms
             old = rulebook.load(rules or PRESENT_RULES, at_ms, versions(chosen))
-            batches = read(inputs, logger=None, zone=None).batches
-            found = replayed.impact(batches, load_registry(*registry), old, _proposed(old, new), as_of_ms=as_of_ms)
+            known = load_registry(*registry)
+            batches = read(inputs, logger=None, zone=None, registry=known).batches
+            found = replayed.impact(batches, known, old, _proposed(old, new), as_of_ms=as_of_ms)
     if as_json:
         print_document(found)
     else:
@@ -70,10 +71,10 @@ def _on_ledger(settings_file: Path, new: Path, chosen: Sequence[str], as_of_ms: 
     proposed = _proposed(old, new)
     with queries.reading(settings.ledger.path) as connection:
         files = [(file.name, file.content) for file in queries.registry_files(connection)]
-        batches = list(queries.batches(connection))
+        batches, lost = list(queries.batches(connection)), senders.lost_by_channel(connection)
     known = parse_registry(files)
     is_live = as_of_ms is None
-    return replayed.impact(batches, known, old, proposed, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live)
+    return replayed.impact(batches, known, old, proposed, now_ms=now_ms, as_of_ms=as_of_ms, is_live=is_live, lost=lost)
 
 
 def _proposed(old: Rulebook, new: Path) -> Rulebook:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from coldchain import arrhenius, kernels
 from coldchain.history import Series
 from coldchain.model import Conflict
-from coldchain.readings import ChannelKey
+from coldchain.readings import ChannelKey, Lost
 from coldchain.state import Remembered
 from coldchain.tally import Tally
 
-FORMAT = 2
+FORMAT = 3
 
 
 def path_of(ledger: Path) -> Path:
@@ -72,6 +72,7 @@ def _columns(remembered: Remembered, key: str) -> dict[str, NDArray[Any]]:
         "arrivals": remembered.arrivals,
         "silent_until": remembered.silent_until,
         "places": [[place, *instants] for place, instants in remembered.put_away.items()],
+        "lost": [[*key, gaps] for key, gaps in remembered.lost.items()],
         "series": _names(remembered.series),
         "unverified": _names(remembered.unverified),
         "groups": [
@@ -121,6 +122,7 @@ def _remembered(file: BinaryIO, key: str) -> Remembered | None:
         return Remembered(
             series=_series(head["series"], columns["series_at_ms"], columns["series_mc"]),
             unverified=_series(head["unverified"], columns["unverified_at_ms"], columns["unverified_mc"]),
+            lost={ChannelKey(*key): tuple(Lost(*gap) for gap in gaps) for *key, gaps in head["lost"]},
             put_away={place: (since_ms, known_ms) for place, since_ms, known_ms in head["places"]},
             tallies=_tallies(head["groups"], columns["numbers"], columns["peak_weights"]),
             silent_until=head["silent_until"],

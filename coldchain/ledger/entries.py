@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from coldchain.readings import ReadingBatch
+from coldchain.sequence import Counter, Gap
 
 LONGEST_NAME = 200
 """Characters of a logger or channel name; more is not an identity but an attack or a broken device."""
@@ -30,6 +32,23 @@ class Message:
     @property
     def status(self) -> str:
         return "rejected" if self.reason else "accepted"
+
+
+class Waiting(NamedTuple):
+    """A message as it arrived, that is kept but not read yet. `id`: None before it is written."""
+
+    id: int | None
+    sender: str
+    received_ms: int
+    topic: str
+    payload: bytes
+
+
+class LostReading(NamedTuple):
+    """Readings that were taken and have been asked for in vain: their time is unknown unless they come after all."""
+
+    counter: Counter
+    gap: Gap
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,18 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from coldchain.errors import ColdchainError, EnvironmentFailed
-from coldchain.ledger import audit, backup, locks, queries, records, schema, verification
-from coldchain.ledger.entries import Alert, Delivery, Message, OutboxRow, RegistryFile
+from coldchain.ledger import audit, backup, locks, queries, records, schema, senders, verification
+from coldchain.ledger.entries import Alert, Delivery, LostReading, Message, OutboxRow, RegistryFile, Waiting
 from coldchain.ledger.queries import trouble_with
 from coldchain.model import EarlyWarning, QuarantineEvent
-from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, ReadingBatch
+from coldchain.sequence import Counter, Runs
 
 if TYPE_CHECKING:  # a command that only writes a registry file need not wait for the kernels to compile
     from coldchain.state import Remembered, Step
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # a command that only writes a registry file need not wait fo
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, and unixepoch() in the record of a migration."""
 
-LONGEST_RETRY_MS = 300_000
+NO_COUNTERS: Mapping[Counter, Runs] = {}
 
 
 class LedgerChanged(ColdchainError):
@@ -83,11 +84,17 @@ class Ledger:
         alerts: Sequence[Alert],
         now_ms: int,
         *,
+        counters: Mapping[Counter, Runs] = NO_COUNTERS,
+        lost: Sequence[LostReading] = (),
+        waiting: Sequence[Waiting] = (),
+        waited: Sequence[Waiting] = (),
         unless_changed_since: int | None = None,
     ) -> int:
         """Write all that one step found, in one transaction that is on disk when this returns; the position after it.
 
         `step.fresh` is aligned with the batches of the messages, one after the other; an empty batch held nothing new.
+        `counters`: what is stored of gateways' numbers after it; `lost`: what they were asked for in vain.
+        `waiting`: messages to be read later; `waited`: those among `messages` that have waited till now.
         `unless_changed_since` is the `data_version()` before the state was loaded that the step was computed from;
         LedgerChanged if another process has written since.
         """
@@ -95,6 +102,9 @@ class Ledger:
             if unless_changed_since is not None and self.data_version() != unless_changed_since:
                 raise LedgerChanged("another process wrote to the ledger")
             records.write_messages(connection, messages, step.fresh)
+            senders.write_counters(connection, counters)
+            senders.write_lost_readings(connection, lost, now_ms)
+            senders.write_waiting(connection, waiting, waited)
             records.write_assessments(connection, step.outcomes, now_ms)
             records.write_events(connection, step.events, now_ms)
             records.write_warnings(connection, step.warnings, now_ms)
@@ -148,6 +158,36 @@ class Ledger:
             written = queries.checkpoint(self._connection)
             remembered = checkpoint.read(checkpoint.path_of(self._path), written[1], key) if written else None
         return (0, None) if written is None or remembered is None else (written[0], remembered)
+
+    def runs_of(self, counter: Counter) -> Runs:
+        """The numbers of a gateway's counter that are stored."""
+        with trouble_with(self._path):
+            return senders.runs_of(self._connection, counter)
+
+    def counters_with_gaps(self) -> dict[Counter, Runs]:
+        """The counters of which numbers are missing."""
+        with trouble_with(self._path):
+            return senders.counters_with_gaps(self._connection)
+
+    def lost_readings(self) -> tuple[LostReading, ...]:
+        """What gateways were asked for in vain."""
+        with trouble_with(self._path):
+            return senders.lost_readings(self._connection)
+
+    def lost_by_channel(self) -> dict[ChannelKey, set[Lost]]:
+        """The same as the core takes it."""
+        with trouble_with(self._path):
+            return senders.lost_by_channel(self._connection)
+
+    def waiting(self, most: int) -> tuple[Waiting, ...]:
+        """The messages that have waited longest, of every sender the same share."""
+        with trouble_with(self._path):
+            return senders.waiting(self._connection, most)
+
+    def count_waiting(self) -> int:
+        """How many messages wait to be read."""
+        with trouble_with(self._path):
+            return senders.count_waiting(self._connection)
 
     def message_topics(self, prefix: str) -> Iterator[tuple[int, str]]:
         """Id and topic of every MQTT message below a prefix that ends in "/", in the order of arrival."""
@@ -217,7 +257,7 @@ class Ledger:
                     {
                         "error": delivery.error,
                         "at_ms": delivery.at_ms,
-                        "longest": LONGEST_RETRY_MS,
+                        "longest": queries.LONGEST_RETRY_MS,
                         "id": delivery.outbox_id,
                     },
                 )

@@ -21,10 +21,17 @@ from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
 from coldchain.readings import ChannelKey, ReadingBatch
 
+LONGEST_RETRY_MS = 300_000
+"""How long the next attempt to deliver an alert is put off at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the ledger stands. `undelivered` counts alerts, `oldest_undelivered_ms` is when the first was composed."""
+    """How the ledger stands. `undelivered` counts alerts, `oldest_undelivered_ms` is when the first was composed.
+
+    `waiting`: messages beyond their gateway's limit that are not read yet; `lost_gaps`: how often readings were asked
+    for in vain.
+    """
 
     messages: int
     rejected: int
@@ -37,6 +44,8 @@ class Status:
     oldest_undelivered_ms: int | None
     last_delivery_error: str
     registry_files: int
+    waiting: int
+    lost_gaps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +209,15 @@ def rejected(connection: sqlite3.Connection, limit: int = 100) -> tuple[Rejected
 
 
 def due_alerts(connection: sqlite3.Connection, now_ms: int) -> tuple[OutboxRow, ...]:
-    """The alerts whose next attempt is due, oldest first."""
+    """The alerts whose next attempt is due, oldest first.
+
+    No attempt is ever put off by more than `LONGEST_RETRY_MS`: one that seems to be was noted by a clock that has been
+    set back since, and is due too.
+    """
     rows = connection.execute(
         "SELECT id, idempotency_key, channel, recipient, subject, body, created_ms, attempts FROM outbox "
-        "WHERE sent_ms IS NULL AND next_attempt_ms <= ? ORDER BY id",
-        (now_ms,),
+        "WHERE sent_ms IS NULL AND (next_attempt_ms <= ? OR next_attempt_ms > ?) ORDER BY id",
+        (now_ms, now_ms + LONGEST_RETRY_MS),
     )
     return tuple(OutboxRow(*row) for row in rows)
 
@@ -230,6 +243,8 @@ def status(connection: sqlite3.Connection) -> Status:
         oldest_undelivered_ms=oldest,
         last_delivery_error=error[0] if error else "",
         registry_files=row("SELECT count(DISTINCT name) FROM registry_file")[0],
+        waiting=row("SELECT count(*) FROM waiting")[0],
+        lost_gaps=row("SELECT count(*) FROM lost_reading")[0],
     )
 
 
@@ -306,13 +321,16 @@ def longer_blocks(
 
 
 def channel_ranges(
-    connection: sqlite3.Connection, after_block: int = 0, up_to_block: int = 2**62
+    connection: sqlite3.Connection, after_block: int = 0, up_to_block: int = 2**62, since_ms: int = 0
 ) -> list[tuple[str, str, int, int]]:
-    """(logger, channel, first_ms, last_ms) of the readings of each channel between two blocks, in order."""
+    """(logger, channel, first_ms, last_ms) of the readings of each channel between two blocks, in order.
+
+    Blocks that end before `since_ms` do not count.
+    """
     return connection.execute(
         "SELECT logger, channel, min(first_ms), max(last_ms) FROM reading_block WHERE id > ? AND id <= ? "
-        "GROUP BY logger, channel ORDER BY logger, channel",
-        (after_block, up_to_block),
+        "AND last_ms >= ? GROUP BY logger, channel ORDER BY logger, channel",
+        (after_block, up_to_block, since_ms),
     ).fetchall()
 
 

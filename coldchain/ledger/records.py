@@ -61,8 +61,12 @@ def _block(batch: ReadingBatch) -> tuple[Any, ...]:
         batch.at_ms.astype(np.dtype("<i8")).tobytes(),
         batch.temperature_mc.astype(np.dtype("<i4")).tobytes(),
         batch.received_ms,
-        json.dumps({str(position): reason for position, reason in sorted(batch.faults.items())}),
+        _faults(batch.faults) if batch.faults else "{}",
     )
+
+
+def _faults(faults: Mapping[int, str]) -> str:
+    return json.dumps({str(position): reason for position, reason in sorted(faults.items())})
 
 
 def _text(text: str) -> str:

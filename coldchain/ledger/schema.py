@@ -195,13 +195,61 @@ RULES_OF_EVENTS = (
     "DELETE FROM assessment",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS)
+SEQUENCES = (
+    """
+    CREATE TABLE counter (                       -- which numbers of a gateway's counter are stored
+        gateway TEXT NOT NULL,
+        logger TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        boot INTEGER NOT NULL,
+        runs TEXT NOT NULL,                      -- JSON: [[first, last, first_ms, last_ms], ...]
+        has_gaps INTEGER NOT NULL CHECK (has_gaps IN (0, 1)),
+        PRIMARY KEY (gateway, logger, channel, boot)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX counter_with_gaps ON counter (gateway) WHERE has_gaps",
+    """
+    CREATE TABLE lost_reading (                  -- numbers that were asked for in vain; they may still come
+        id INTEGER PRIMARY KEY,
+        noted_ms INTEGER NOT NULL,
+        gateway TEXT NOT NULL,
+        logger TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        boot INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL CHECK (last >= first),
+        after_ms INTEGER NOT NULL,               -- the reading before them
+        before_ms INTEGER NOT NULL,              -- the reading after them
+        UNIQUE (gateway, logger, channel, boot, first, last)
+    ) STRICT
+    """,
+    *_append_only("lost_reading"),
+    """
+    CREATE TABLE waiting (                       -- messages beyond their gateway's limit, taken when there is time
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        sender TEXT NOT NULL,
+        received_ms INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        payload BLOB NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX waiting_of ON waiting (sender)",
+    "CREATE TRIGGER waiting_no_update BEFORE UPDATE ON waiting "
+    "BEGIN SELECT RAISE(ABORT, 'a message is kept as it arrived'); END",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS, SEQUENCES)
 
 SHOWN_AS_MIGRATED = {
     2: (
         "CREATE TEMP VIEW event AS SELECT *, NULL AS profile_sha256 FROM main.event",
         "CREATE TEMP VIEW event_revision AS SELECT *, NULL AS profile_sha256 FROM main.event_revision",
         "CREATE TEMP VIEW warning AS SELECT *, NULL AS profile_sha256 FROM main.warning",
+    ),
+    4: (
+        "CREATE TEMP VIEW lost_reading AS SELECT NULL AS id, NULL AS gateway, NULL AS logger, NULL AS channel, "
+        "NULL AS boot, NULL AS first, NULL AS last, NULL AS after_ms, NULL AS before_ms WHERE 0",
+        "CREATE TEMP VIEW waiting AS SELECT NULL AS id, NULL AS sender WHERE 0",
     ),
 }
 """What lets a reader see a ledger as if that migration had been applied. Only a writer may migrate, and a backup of an

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
-from coldchain.ledger.audit import GENESIS, Heads, entries, event_record, heads, link, message_link
+from coldchain.ledger.audit import GENESIS, Heads, entries, event_record, heads, link, lost_record, message_link
 
 _EVENTS = """
     SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, supported,
@@ -20,6 +20,7 @@ _EVENT_REVISIONS = """
            r.revision, r.supported, r.profile_sha256
     FROM event_revision AS r JOIN event ON event.id = event_id ORDER BY event_id, r.revision
 """
+_LOST = "SELECT gateway, logger, channel, boot, first, last, after_ms, before_ms FROM lost_reading ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def _records_unlike_the_trail(connection: sqlite3.Connection, told: dict[str, li
     for row in connection.execute(_EVENTS):
         if kept[f"event {row[0]}"][-1:] != [event_record(*row)]:
             yield f"event {row[0]}: is not its newest revision"
-    for subject in sorted(kept.keys() | {name for name in told if name.startswith(("event ", "registry "))}):
+    for row in connection.execute(_LOST):
+        kept[f"lost {row[1]}/{row[2]}"].append(lost_record(*row))
+    for subject in sorted(kept.keys() | {name for name in told if name.startswith(("event ", "lost ", "registry "))}):
         if kept[subject] != told[subject]:
             yield f"{subject}: is not as the audit trail tells"

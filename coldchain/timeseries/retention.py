@@ -68,7 +68,7 @@ def prune(store: Store, ledger: sqlite3.Connection, keep: Kept) -> int:
     Readings by a clock that was wrong stay: nobody knows how old they are.
     """
     days = 0
-    for logger, channel, first_ms, _ in queries.channel_ranges(ledger):
+    for logger, channel, first_ms, _ in queries.channel_ranges(ledger, since_ms=EARLIEST_PLAUSIBLE_MS):
         key = ChannelKey(logger, channel)
         for from_ms, to_ms in _gone(keep, key, max(first_ms, EARLIEST_PLAUSIBLE_MS)):
             store.forget_readings(key, from_ms - 1, to_ms - 1)

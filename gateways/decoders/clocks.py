@@ -19,7 +19,8 @@ Format = Literal["ms", "s", "iso"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
-    r"(?P<local>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?|\d{8}T\d{6}(\.\d{1,9})?)(?P<zone>Z|[+-]\d\d:?\d\d)?",
+    r"(?P<local>\d{4}-\d\d-\d\d[T ](?!24)\d\d:\d\d(:\d\d(\.\d{1,9})?)?|\d{8}T(?!24)\d{6}(\.\d{1,9})?)"
+    r"(?P<zone>Z|[+-]\d\d:?[0-5]\d)?",
     re.ASCII,
 )
 

@@ -2,7 +2,7 @@
 
 What is refused and what becomes a fault: a document that is not exactly of the form is refused whole; a value of
 the right type that no probe can have measured is a fault with reason "implausible". Unknown keys are ignored. An
-optional key that is null counts as absent.
+optional key that is null counts as absent, except `v`: null is no version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _COLDEST = np.uint32(ABSOLUTE_ZERO_MC % 2**32)
 _SPAN_MC = HIGHEST_MC - ABSOLUTE_ZERO_MC
 _LARGEST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+# The hour and the zone are bounded here: `fromisoformat` takes +00:60 as an hour, and from Python 3.13 on 24:00.
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?[0-5]\d)", re.ASCII)
 _UNITS: tuple[Unit, ...] = ("c", "f", "k")
 _INTEGERS: set[type] = {int}
 _INTEGERS_OR_NULL: set[type] = {int, type(None)}

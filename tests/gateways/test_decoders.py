@@ -265,3 +265,8 @@ def test_not_a_number_is_refused_in_cbor_too() -> None:
 def test_a_row_that_is_no_object_is_refused() -> None:
     assert refused({"logger": "lg-1001", "readings": [7]}) == "bad_type"
     assert refused({"logger": "lg-1001", "readings": "7"}) == "bad_type"
+
+
+@pytest.mark.parametrize("at", ["2026-03-01T10:00:00+00:60", "2026-03-01T10:00:00-01:99", "2026-03-01T24:00:00Z"])
+def test_a_zone_of_sixty_minutes_and_the_hour_twenty_four_are_refused_by_every_version_of_python(at: str) -> None:
+    assert refused(row_form({"at": at, "c": 5})) == "bad_time"

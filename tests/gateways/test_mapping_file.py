@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from paho.mqtt.client import MQTTMessage
 
 from coldchain import inputs
 from coldchain.broker import Arrived
@@ -146,9 +145,7 @@ def test_the_settings_name_the_folder_of_own_mappings(folder: Path) -> None:
 
 
 def test_the_service_keeps_what_own_mappings_read_and_writes_down_what_is_odd(folder: Path) -> None:
-    message = MQTTMessage(mid=1, topic=b"plant/x/temperatures")
-    message.payload = json.dumps(PAYLOAD).encode()
-    arrived = Arrived(RECEIVED_MS, message)
+    arrived = Arrived(RECEIVED_MS, "plant/x/temperatures", json.dumps(PAYLOAD).encode())
     assert received(arrived).reason == "unknown_topic"
     kept = received(arrived, decoder(folder))
     assert (kept.status, len(kept.batches), kept.detail) == ("accepted", 4, "")

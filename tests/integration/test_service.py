@@ -121,6 +121,48 @@ def test_the_service_waits_for_a_broker_that_goes_and_comes_back(
     eventually(lambda: status(service).events == 1)
 
 
+def test_a_receipt_comes_after_the_commit_also_for_what_is_sent_twice(
+    mosquitto: Mosquitto, make_service: MakeService
+) -> None:
+    service = make_service()
+    service.start()
+    with listening(mosquitto.port, "coldchain/v1/basel/gw-1/receipt") as heard:
+        for _ in range(2):
+            publish(mosquitto.port, (topic(), payload(0, 5000, 5100, boot=7, seq=40)))
+            eventually(lambda: len(heard) > 0)
+            receipt = heard.pop().document
+            assert receipt["stored"] == [
+                {"logger": "lg-1", "channel": "1", "boot": 7, "first": 40, "seq": 41, "above": []}
+            ]
+            assert status(service).readings == 2
+            assert (receipt["resend"], receipt["refused"], receipt["hold"]) == ([], [], False)
+
+
+def test_what_was_lost_on_the_way_is_asked_for_and_healed_by_the_answer(
+    mosquitto: Mosquitto, make_service: MakeService
+) -> None:
+    service = make_service("[service]\nresend_after_s = 1\nlost_after_s = 2\n")
+    service.start()
+    with listening(mosquitto.port, "coldchain/v1/basel/gw-1/receipt") as heard:
+        publish(mosquitto.port, *[(topic(), payload(n, 5000, boot=7, seq=n)) for n in (0, 2)])
+        eventually(lambda: any(each.document["resend"] for each in heard))
+        asked = next(each.document["resend"] for each in heard if each.document["resend"])
+        assert asked == [{"logger": "lg-1", "channel": "1", "boot": 7, "from": 1, "to": 1}]
+        eventually(lambda: status(service).lost_gaps == 1)
+        assert unknown_ms(service) == (8 * 60 - 1) * MINUTE_MS
+        publish(mosquitto.port, (topic(), payload(1, 5000, boot=7, seq=1)))
+        eventually(lambda: heard[-1].document["stored"] != [] and heard[-1].document["stored"][0]["seq"] == 2)
+    assert unknown_ms(service) == (8 * 60 - 2) * MINUTE_MS
+
+
+def unknown_ms(service: ServiceProcess) -> int:
+    """Unknown time of the kit, which was there for eight hours, as a report would say it."""
+    settings = load_settings(service.settings, {})
+    with queries.reading(service.ledger) as connection:
+        (found,) = recall(connection, settings, START_MS + 600 * MINUTE_MS).assessments.values()
+    return found.unknown_ms
+
+
 KILLED_IN_SAVE = """
 import os, signal
 from coldchain.ledger import records

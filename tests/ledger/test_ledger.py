@@ -15,7 +15,7 @@ from coldchain.errors import EnvironmentFailed
 from coldchain.ledger import queries, records
 from coldchain.ledger.entries import Delivery
 from coldchain.ledger.ledger import Ledger, LedgerChanged
-from coldchain.model import Verdict
+from coldchain.model import Stage, StageUse, Verdict
 from coldchain.pipeline import Step
 from coldchain.readings import ReadingBatch
 from ledger_values import (
@@ -251,6 +251,23 @@ def test_a_failed_delivery_is_tried_again_ever_later_but_never_given_up(ledger: 
         now_ms += 1000 * pause
     assert pauses[:5] == [2, 4, 8, 16, 32]
     assert set(pauses[9:]) == {300}
+
+
+def test_an_alert_put_off_by_a_clock_that_was_set_back_since_is_due(ledger: Ledger) -> None:
+    in_2100_ms = 4_102_444_800_000
+    ledger.save(*full_step(), in_2100_ms)
+    (row,) = ledger.due_alerts(NOW_MS)
+    ledger.record_deliveries([Delivery(row.id, in_2100_ms, "refused")])
+    assert ledger.due_alerts(NOW_MS) == (dataclasses.replace(row, attempts=1),)
+
+
+def test_the_use_of_a_stage_is_written_with_its_assessment(ledger: Ledger, path: Path) -> None:
+    found = assessment()
+    limits = tuple(dataclasses.replace(limit, stages=(StageUse(Stage.DEPOT, 600, 20),)) for limit in found.limits)
+    ledger.save((), Step(outcomes={"group-1": dataclasses.replace(found, limits=limits)}), (), NOW_MS)
+    with queries.reading(path) as connection:
+        (limit,) = queries.assessments(connection)["group-1"]["limits"]
+    assert limit["stages"] == [{"stage": "depot", "allowed": 600, "used": 20}]
 
 
 def test_readers_cannot_write(ledger: Ledger, path: Path) -> None:

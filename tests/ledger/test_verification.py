@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from coldchain.ledger.audit import GENESIS, Heads
+from coldchain.ledger.entries import LostReading
 from coldchain.ledger.ledger import Ledger
 from coldchain.pipeline import Step
+from coldchain.sequence import Counter, Gap
 from ledger_values import NOW_MS, batch, event, full_step, message, rejected
 
 
@@ -18,6 +20,8 @@ def fill(ledger: Ledger) -> None:
     ledger.save(messages, step, alerts, NOW_MS)
     ledger.save((message(batch(10**9)),), Step(fresh=(batch(10**9),)), (), NOW_MS)
     ledger.save((rejected(),), Step(events=(event("K-0002"), event(revision=2, breached_at_ms=7))), (), NOW_MS)
+    lost = LostReading(Counter("basel/gw-1", "lg-1", "1", 3), Gap(10, 11, 1000, 4000))
+    ledger.save((), Step(), (), NOW_MS, lost=(lost, lost))
     ledger.register("a.toml", "one", "ann", NOW_MS)
     ledger.register("a.toml", "two", "ann", NOW_MS)
 
@@ -68,7 +72,7 @@ def test_a_ledger_that_nobody_touched_is_clean_and_reaches_every_earlier_head(le
         "UPDATE audit SET at_ms = at_ms - 1 WHERE seq = 3",
         "DELETE FROM audit WHERE seq = 2",
         "DELETE FROM audit WHERE seq = 1",
-        "DELETE FROM audit WHERE seq = 5",
+        "DELETE FROM audit WHERE seq = 6",
         "UPDATE event SET breached_at_ms = 8 WHERE kit = 'K-0001'",
         "UPDATE event SET supported = 0 WHERE kit = 'K-0002'",
         "UPDATE event SET kit = 'K-0009' WHERE kit = 'K-0002'",
@@ -81,6 +85,11 @@ def test_a_ledger_that_nobody_touched_is_clean_and_reaches_every_earlier_head(le
         "UPDATE registry_file SET content = 'evil' WHERE version = 1",
         "UPDATE registry_file SET content = 'one', sha256 = hashed(x'6f6e65') WHERE version = 2",
         "DELETE FROM registry_file WHERE version = 2",
+        "UPDATE lost_reading SET before_ms = before_ms + 1",
+        "UPDATE lost_reading SET gateway = 'basel/gw-2'",
+        "DELETE FROM lost_reading",
+        "INSERT INTO lost_reading SELECT 9, noted_ms, gateway, logger, channel, boot, first + 9, last + 9, after_ms, "
+        "before_ms FROM lost_reading",
     ],
 )
 def test_every_change_behind_its_back_is_found(ledger: Ledger, path: Path, statement: str) -> None:
@@ -100,6 +109,6 @@ def test_a_cut_off_tail_is_found_by_the_anchor_alone(ledger: Ledger, path: Path)
 def test_a_cut_off_audit_tail_with_its_record_is_found_by_the_anchor_alone(ledger: Ledger, path: Path) -> None:
     fill(ledger)
     heads = ledger.audit_verify().heads
-    tamper(path, "DELETE FROM registry_file WHERE version = 2", "DELETE FROM audit WHERE seq = 5")
+    tamper(path, "DELETE FROM registry_file WHERE version = 2", "DELETE FROM audit WHERE seq = 6")
     assert ledger.audit_verify().problems == ()
-    assert ledger.audit_verify(heads).problems == ("audit entry 5: the anchored entry is not in the chain",)
+    assert ledger.audit_verify(heads).problems == ("audit entry 6: the anchored entry is not in the chain",)
