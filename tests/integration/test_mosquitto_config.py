@@ -240,6 +240,28 @@ def test_a_gateway_that_publishes_with_qos_2_is_sent_away(shipped: ShippedBroker
     gateway.close()
 
 
+def test_a_gateway_that_wants_to_be_missed_after_ten_minutes_only_is_told_otherwise(shipped: ShippedBroker) -> None:
+    gateway = Connection(shipped, "basel/gw-1", keepalive=600)
+    assert gateway.keepalive_s == 60
+    gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("without", "under_way"),
+    [pytest.param((), 1000, id="shipped"), pytest.param(("max_inflight_messages",), 20, id="control: the default")],
+)
+def test_a_commit_may_take_a_thousand_messages(tmp_path: Path, without: tuple[str, ...], under_way: int) -> None:
+    broker = ShippedBroker(tmp_path / "broker", without)
+    everything = "coldchain/v1/+/+/+/readings"
+    service = Connection(broker, "coldchain-service", everything, acknowledges=False, client_id="coldchain-service")
+    send(broker, range(1_100))
+    eventually(lambda: len(service.heard) >= under_way)
+    service.client.publish("coldchain/v1/service/status", b"{}", qos=1).wait_for_publish(10)  # a round trip later
+    assert len(service.heard) == under_way
+    service.close()
+    broker.stop()
+
+
 WAITING = 2_500
 """More than the default queue of 1 000, and than what is under way beside it."""
 
