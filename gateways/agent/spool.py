@@ -1,0 +1,304 @@
+"""The spool: every reading from the moment it is taken until the service has it on its disk. One SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from coldchain.errors import BadInput, EnvironmentFailed
+from coldchain.readings import ReadingBatch
+from gateways.agent import spool_schema
+from gateways.agent.settings import Store
+from gateways.agent.space import ROW_BYTES, must_drop
+
+DROP_AT_ONCE = 1000
+_READING = "INSERT INTO reading (channel, seq, at_ms, mc, fault, clock) VALUES (?, ?, ?, ?, ?, ?)"
+_DROPPED = """INSERT INTO dropped (channel, boot, first, last, first_ms, last_ms, dropped_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (channel, boot, first) DO UPDATE SET last = excluded.last,
+    first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms), dropped_ms = excluded.dropped_ms
+"""
+
+
+class DiskFull(Exception):
+    """There is no room for new readings, and nothing old that could make some."""
+
+
+class Row(NamedTuple):
+    """One reading: number, instant [ms UTC], milli-degC, why there is none, state of the clock that stamped it."""
+
+    seq: int
+    at_ms: int
+    mc: int
+    fault: str | None
+    clock: int | None
+
+
+@dataclass(slots=True)
+class Channel:
+    """One probe, the life of its counter, and the number that its next reading gets."""
+
+    id: int
+    logger: str
+    channel: str
+    boot: int
+    next_seq: int
+
+
+class Span(NamedTuple):
+    """Numbers of one channel, both ends included."""
+
+    channel: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is in the spool, what was dropped since the file began, and what the service has refused."""
+
+    pending: int
+    dropped: int
+    refused: int
+
+
+def new_boot(now_ms: int, random_bits: Callable[[int], int]) -> int:
+    """A number for one life of the counters, below 2**63, that no other life has.
+
+    The seconds alone would repeat where a clock starts at the same wrong time after every power cut: 31 random bits
+    stand behind them.
+    """
+    return ((now_ms // 1000) & 0xFFFF_FFFF) << 31 | random_bits(31)
+
+
+class Spool:
+    """Opened by one process at a time; its methods are called by one thread.
+
+    Raises EnvironmentFailed if another process has it, sqlite3.DatabaseError if the file is damaged, BadInput if it
+    belongs to another gateway: numbers that two gateways give out would be taken for each other's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        site: str,
+        gateway: str,
+        clock_ms: Callable[[], int],
+        random_bits: Callable[[int], int],
+        free_bytes: Callable[[], int],
+    ) -> None:
+        self._store, self._clock_ms, self._random_bits, self._free_bytes = store, clock_ms, random_bits, free_bytes
+        self._lock = spool_schema.lock(store.path)
+        self._offsets: dict[int, int | None] = {}
+        try:
+            self._db = spool_schema.connect(store.path)
+            try:
+                self._check(site, gateway)
+                self.channels: dict[int, Channel] = {}
+                self._load()
+            except BaseException:
+                self._db.close()
+                raise
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _check(self, site: str, gateway: str) -> None:
+        if not self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'spool'").fetchone():
+            spool_schema.create(self._db, site, gateway)
+        ok = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if ok != ("ok",):
+            raise sqlite3.DatabaseError(f"the file is damaged: {ok[0]}")
+        version, *owner = self._db.execute("SELECT version, site, gateway FROM spool").fetchone()
+        if version != spool_schema.VERSION:
+            raise EnvironmentFailed("spool", f"{self._store.path} was written by another version of the agent")
+        if owner != [site, gateway]:
+            problem = f"this spool belongs to {owner[0]}/{owner[1]}; give {site}/{gateway} a file of its own"
+            raise BadInput(problem, file=str(self._store.path))
+
+    def _load(self) -> None:
+        self._load_channels()
+        self.counts = Counts(
+            self._db.execute("SELECT count(*) FROM reading").fetchone()[0],
+            self._db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM dropped").fetchone()[0],
+            self._db.execute("SELECT count(*) FROM refused").fetchone()[0],
+        )
+
+    def _load_channels(self) -> None:
+        rows = self._db.execute("SELECT id, logger, channel, boot, next_seq FROM channel")
+        self.channels = {row[0]: Channel(*row) for row in rows}
+        self._ids = {(one.logger, one.channel): one.id for one in self.channels.values()}
+
+    def close(self) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it on the disk, or nothing."""
+        counts = replace(self.counts)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self.counts = counts
+            self._offsets.clear()
+            self._load_channels()
+            raise
+
+    def find(self, logger: str, channel: str) -> Channel | None:
+        """The channel of these names, None if no reading of it was ever kept."""
+        known = self._ids.get((logger, channel))
+        return None if known is None else self.channels[known]
+
+    def put(self, batches: Sequence[ReadingBatch], clock: int | None) -> list[Span]:
+        """Number readings and keep them; call it inside a transaction, after `make_room`.
+
+        `clock`: the state of the gateway's clock that stamped them, None for a logger's own clock.
+        """
+        spans = []
+        for batch in batches:
+            if not len(batch):
+                continue
+            channel = self.find(batch.logger, batch.channel) or self._new_channel(batch.logger, batch.channel)
+            first = channel.next_seq
+            columns = zip(batch.at_ms.tolist(), batch.temperature_mc.tolist(), strict=True)
+            rows = (
+                (channel.id, first + i, at_ms, mc, batch.faults.get(i), clock) for i, (at_ms, mc) in enumerate(columns)
+            )
+            self._db.executemany(_READING, rows)
+            channel.next_seq = first + len(batch)
+            self._db.execute("UPDATE channel SET next_seq = ? WHERE id = ?", (channel.next_seq, channel.id))
+            self.counts.pending += len(batch)
+            spans.append(Span(channel.id, first, channel.next_seq - 1))
+        return spans
+
+    def _new_channel(self, logger: str, name: str) -> Channel:
+        boot = new_boot(self._clock_ms(), self._random_bits)
+        row = self._db.execute(
+            "INSERT INTO channel (logger, channel, boot, next_seq) VALUES (?, ?, ?, 1) RETURNING id",
+            (logger, name, boot),
+        ).fetchone()
+        channel = Channel(row[0], logger, name, boot, 1)
+        self.channels[channel.id] = channel
+        self._ids[logger, name] = channel.id
+        return channel
+
+    def new_life(self, channel: Channel) -> None:
+        """Go on numbering under another `boot`: for a file that turned out to be an old copy of itself."""
+        boot = new_boot(self._clock_ms(), self._random_bits)
+        self._db.execute("UPDATE channel SET boot = ? WHERE id = ?", (boot, channel.id))
+        channel.boot = boot
+
+    def rows(self, span: Span, limit: int) -> list[Row]:
+        """What is kept of a span, in the order of its numbers, at most `limit`."""
+        found = self._db.execute(
+            "SELECT seq, at_ms, mc, fault, clock FROM reading WHERE channel = ? AND seq BETWEEN ? AND ? "
+            "ORDER BY seq LIMIT ?",
+            (*span, limit),
+        )
+        return [Row(*row) for row in found]
+
+    def delete(self, spans: Iterable[Span]) -> int:
+        """Forget readings that the service has; how many there were. Call it inside a transaction."""
+        deleted = 0
+        for span in spans:
+            deleted += self._db.execute("DELETE FROM reading WHERE channel = ? AND seq BETWEEN ? AND ?", span).rowcount
+        self.counts.pending -= deleted
+        return deleted
+
+    def set_aside(self, span: Span, reason: str, sha256: str) -> int:
+        """Keep readings apart that the service has refused, with the reason; they are published no more."""
+        channel = self.channels[span.channel]
+        moved = self._db.execute(
+            "INSERT INTO refused SELECT channel, ?, seq, at_ms, mc, fault, clock, ?, ?, ? FROM reading "
+            "WHERE channel = ? AND seq BETWEEN ? AND ?",
+            (channel.boot, reason, sha256, self._clock_ms(), *span),
+        ).rowcount
+        self.delete([span])
+        self.counts.refused += moved
+        return moved
+
+    def make_room(self, readings: int) -> int:
+        """Drop the oldest readings until so many new ones have room; how many were dropped, on record in `dropped`.
+
+        Raises DiskFull where dropping everything is not enough.
+        """
+        dropped = 0
+        while must_drop(self._db, self._store, readings * ROW_BYTES, self._free_bytes):
+            if not (now := self.drop_oldest()):
+                raise DiskFull
+            dropped += now
+        return dropped
+
+    def drop_oldest(self, at_most: int = DROP_AT_ONCE) -> int:
+        """Drop the readings that came first, in a transaction of its own."""
+        with self.transaction():
+            bound = self._db.execute("SELECT id FROM reading ORDER BY id LIMIT 1 OFFSET ?", (at_most - 1,)).fetchone()
+            bound = bound or self._db.execute("SELECT max(id) FROM reading").fetchone()
+            if bound[0] is None:
+                return 0
+            ranges = self._db.execute(
+                "SELECT channel, min(seq), max(seq), min(at_ms), max(at_ms) FROM ("
+                "  SELECT channel, seq, at_ms, seq - row_number() OVER (PARTITION BY channel ORDER BY seq) AS run"
+                "  FROM reading WHERE id <= ?) GROUP BY channel, run",
+                bound,
+            ).fetchall()
+            for channel, first, last, first_ms, last_ms in ranges:
+                boot = self.channels[channel].boot
+                # what was dropped just before goes on: one row tells of both
+                before = self._db.execute(
+                    "SELECT first FROM dropped WHERE channel = ? AND boot = ? AND last = ?", (channel, boot, first - 1)
+                ).fetchone()
+                start = before[0] if before else first
+                self._db.execute(_DROPPED, (channel, boot, start, last, first_ms, last_ms, self._clock_ms()))
+            dropped = self._db.execute("DELETE FROM reading WHERE id <= ?", bound).rowcount
+            self.counts.pending -= dropped
+            self.counts.dropped += dropped
+        return dropped
+
+    def dropped_since_ms(self) -> int | None:
+        """When something was last dropped [ms]; None if nothing ever was."""
+        row: tuple[int | None] = self._db.execute("SELECT max(dropped_ms) FROM dropped").fetchone()
+        return row[0]
+
+    def memory(self, source: str) -> dict[str, str]:
+        """What a source has remembered."""
+        return dict(self._db.execute("SELECT name, value FROM memory WHERE source = ?", (source,)))
+
+    def remember(self, source: str, memory: Mapping[str, str]) -> None:
+        """Keep what a source has to know after a restart; call it in the transaction that keeps its readings."""
+        self._db.executemany(
+            "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT (source, name) DO UPDATE SET value = excluded.value",
+            [(source, name, value) for name, value in memory.items()],
+        )
+
+    def note(self, name: str, value: str) -> None:
+        """Keep a word for the `status` command."""
+        self._db.execute(
+            "INSERT INTO note VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+        )
+
+    def new_clock(self, since_ms: int) -> int:
+        """A state of the gateway's clock whose offset is not known yet."""
+        row = self._db.execute("INSERT INTO clock (since_ms) VALUES (?) RETURNING id", (since_ms,)).fetchone()
+        return int(row[0])
+
+    def set_offset(self, clock: int, offset_ms: int) -> None:
+        """What is to be added to times stamped by this state of the clock [ms]."""
+        self._db.execute("UPDATE clock SET offset_ms = ? WHERE id = ?", (offset_ms, clock))
+        self._offsets[clock] = offset_ms
+
+    def offset(self, clock: int) -> int | None:
+        """The offset of a state of the clock [ms], None if it is not known."""
+        if clock not in self._offsets:
+            row = self._db.execute("SELECT offset_ms FROM clock WHERE id = ?", (clock,)).fetchone()
+            self._offsets[clock] = None if row is None else row[0]
+        return self._offsets[clock]
