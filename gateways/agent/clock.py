@@ -1,8 +1,8 @@
 """The gateway's own clock: how wrong is it, and how wrong was it when it stamped a reading?
 
 Recorded times are never changed. Each state of the clock (from the start of the process, or from a moment at which
-somebody set it, to the next) is a row in the spool; readings that the clock stamped name their state, and messages carry
-its offset. When the offset becomes known it holds for all readings of the state, earlier ones too.
+somebody set it, to the next) is a row in the spool; readings that the clock stamped name their state, and messages
+carry its offset. When the offset becomes known it holds for all readings of the state, earlier ones too.
 """
 
 from __future__ import annotations

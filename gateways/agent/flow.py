@@ -194,7 +194,7 @@ class Flow:
             self._again_soon(flight)
 
     def receipt(self, receipt: Receipt, now: Now) -> Outcome:
-        """Take what the service says, in one transaction. If that fails nothing has changed: messages go again later."""
+        """Take what the service says, in one transaction; if that fails, nothing has changed."""
         landed, renamed = list[Flight](), list[Channel]()
         deleted, set_aside = 0, list[SetAside]()
         with self._spool.transaction():
@@ -251,7 +251,7 @@ class Flow:
         self.flights.remove(flight)
 
     def _resend(self, span: Span, now_s: float) -> None:
-        """What was published of a span and is still here goes again. The rest of it is backlog and comes in its turn."""
+        """What was published of a span and is still here goes again; the rest of it is backlog: it comes anyway."""
         for flight in self.flights.within(span):
             if now_s - flight.sent_s >= ANSWER_S:
                 self._again_soon(flight)

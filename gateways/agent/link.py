@@ -73,7 +73,7 @@ class Link:
         self._mqtt, self._topic, self._tell = mqtt, topic, tell
         self._outgoing: deque[tuple[str, bytes, bool, str]] = deque()
         self._keys: dict[int, str] = {}
-        self._session_present = self._is_linked = False
+        self._session_present = self._is_linked = self._is_useless = False
         self._stops_s: float | None = None
         self._pause_s, self._retry_s = 1.0, 0.0
         self._reason = ""
@@ -95,7 +95,8 @@ class Link:
         try:
             client.username_pw_set(user, None if mqtt.password_file is None else _first_line(mqtt.password_file))
             if mqtt.ca_file is not None:
-                client.tls_set(str(mqtt.ca_file), *(str(f) if f else None for f in (mqtt.cert_file, mqtt.key_file)))
+                certificate, key = (str(f) if f else None for f in (mqtt.cert_file, mqtt.key_file))
+                client.tls_set(str(mqtt.ca_file), certificate, key)
         except OSError as exc:  # ssl.SSLError is one
             raise EnvironmentFailed("broker", f"its password or certificates cannot be read: {exc}") from exc
         client.connect_async(mqtt.host, mqtt.port, KEEPALIVE_S)
@@ -156,6 +157,9 @@ class Link:
         if writable or self._client.want_write():
             self._client.loop_write()
         self._client.loop_misc()
+        if self._is_useless:
+            self._is_useless = False
+            self._client.disconnect()
 
     def _sleep(self, seconds: float) -> None:
         select.select([self._awake], [], [], seconds)
@@ -201,6 +205,7 @@ class Link:
         if any(code.is_failure for code in codes):
             # Without receipts nothing could ever leave the spool; publishing would only repeat itself.
             self._lost(f"refuses the subscription to {self._topic}/receipt")
+            self._is_useless = True
             return
         self._is_linked, self._pause_s, self._reason = True, 1.0, ""
         log.info("broker %s:%d: connected", self._mqtt.host, self._mqtt.port)
@@ -209,7 +214,7 @@ class Link:
     def _on_disconnect(
         self, _client: Client, _data: Any, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        if self._is_linked:
+        if self._is_linked and self._stops_s is None:
             self._lost(f"the connection is lost: {code}")
 
     def _on_publish(

@@ -31,6 +31,7 @@ from gateways.decoders.toml_table import Table, matching, one_of, positive, seve
 from gateways.files import ORDERS
 from gateways.files import load as load_file_mapping
 
+SMALLEST_MIB = 16
 _LEVEL = matching(re.compile(r"[a-z0-9-]{1,64}", re.ASCII), "lower-case letters, digits and hyphens")
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?(?P<target>/[!-~]*)?"
@@ -113,7 +114,7 @@ def _mqtt(table: Table, file: Callable[[Any], Path]) -> Mqtt:
 def _store(table: Table, file: Callable[[Any], Path]) -> Store:
     store = Store(
         path=table.take("path", file),
-        max_bytes=MIB * table.take("max_mib", positive, 1024),
+        max_bytes=MIB * table.take("max_mib", _spool_mib, 1024),
         keep_free_bytes=MIB * table.take("keep_free_mib", positive, 256),
     )
     table.end()
@@ -153,7 +154,7 @@ def _source(table: Table, number: int, file: Callable[[Any], Path]) -> SourceSet
 
 def _folder(table: Table, name: str, file: Callable[[Any], Path]) -> FolderSource:
     logger = table.maybe("logger", _LEVEL)
-    serials = table.take("serials", _serials, ())
+    serials = table.maybe("serials", _serials) or ()
     if (logger is None) == (not serials):
         raise table.refuse("logger", "give either logger, or serials: whose files lie in the folder")
     mapping = table.maybe("mapping", file)
@@ -229,6 +230,12 @@ def _site(value: object) -> str:
     return _LEVEL(value)
 
 
+def _spool_mib(value: object) -> int:
+    if positive(value) < SMALLEST_MIB:
+        raise ValueError(f"must be at least {SMALLEST_MIB}")
+    return positive(value)
+
+
 def _port(value: object) -> int:
     if positive(value) > 65535:
         raise ValueError("must be a port, 1 to 65535")
@@ -274,7 +281,9 @@ def _line(content: str, key: str) -> int | None:
     lines = content.splitlines()
     for table in tables:
         name, _, number = table.removesuffix("]").partition("[")
-        heads = [i for i in range(start, len(lines)) if re.match(rf"\s*\[+\s*([\w.-]+\.)?{re.escape(name)}\s*\]", lines[i])]
+        heads = [
+            i for i in range(start, len(lines)) if re.match(rf"\s*\[+\s*([\w.-]+\.)?{re.escape(name)}\s*\]", lines[i])
+        ]
         position = int(number or 1) - 1
         if position >= len(heads):
             break

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from coldchain.errors import BadInput, EnvironmentFailed
@@ -18,9 +17,11 @@ from gateways.agent.space import ROW_BYTES, must_drop
 
 DROP_AT_ONCE = 1000
 _READING = "INSERT INTO reading (channel, seq, at_ms, mc, fault, clock) VALUES (?, ?, ?, ?, ?, ?)"
-_DROPPED = """INSERT INTO dropped (channel, boot, first, last, first_ms, last_ms, dropped_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (channel, boot, first) DO UPDATE SET last = excluded.last,
-    first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms), dropped_ms = excluded.dropped_ms
+_DROPPED = """
+INSERT INTO dropped (channel, boot, first, last, first_ms, last_ms, dropped_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (channel, boot, first) DO UPDATE SET
+    last = excluded.last, first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),
+    dropped_ms = excluded.dropped_ms
 """
 
 
@@ -234,7 +235,7 @@ class Spool:
         dropped = 0
         while must_drop(self._db, self._store, readings * ROW_BYTES, self._free_bytes):
             if not (now := self.drop_oldest()):
-                raise DiskFull
+                raise DiskFull("there is no room, even without the old ones")
             dropped += now
         return dropped
 
@@ -264,10 +265,32 @@ class Spool:
             self.counts.dropped += dropped
         return dropped
 
-    def dropped_since_ms(self) -> int | None:
-        """When something was last dropped [ms]; None if nothing ever was."""
-        row: tuple[int | None] = self._db.execute("SELECT max(dropped_ms) FROM dropped").fetchone()
-        return row[0]
+    def requeue(self) -> int:
+        """Give back to be published what the service had refused; how many. For when its reason is mended.
+
+        Their numbers are new: the service has given up on the old ones.
+        """
+        with self.transaction():
+            rows = self._db.execute(
+                "SELECT channel, at_ms, mc, fault, clock FROM refused ORDER BY channel, boot, seq"
+            ).fetchall()
+            for channel_id, *values in rows:
+                channel = self.channels[channel_id]
+                self._db.execute(_READING, (channel_id, channel.next_seq, *values))
+                channel.next_seq += 1
+                self._db.execute("UPDATE channel SET next_seq = ? WHERE id = ?", (channel.next_seq, channel_id))
+            self._db.execute("DELETE FROM refused")
+            self.counts.pending += len(rows)
+            self.counts.refused = 0
+        return len(rows)
+
+    def last_losses_ms(self) -> tuple[int | None, int | None]:
+        """When readings were last dropped, and last refused [ms]; None if never."""
+        dropped, refused = (
+            self._db.execute(f"SELECT max({table}_ms) FROM {table}").fetchone()[0]  # noqa: S608 (two names, from here)
+            for table in ("dropped", "refused")
+        )
+        return dropped, refused
 
     def memory(self, source: str) -> dict[str, str]:
         """What a source has remembered."""
