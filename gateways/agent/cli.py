@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from coldchain import __version__
 from coldchain.errors import ColdchainError, EnvironmentFailed
 from gateways.agent import settings_file
 from gateways.agent.agent import Agent
@@ -154,7 +154,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="coldchain-gateway", description="Reads loggers, keeps every reading, publishes until it is receipted."
     )
-    parser.add_argument("--version", action="version", version=f"coldchain-gateway {__version__}")
+    parser.add_argument("--version", action="version", version=f"coldchain-gateway {version('coldchain')}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, words in (
         ("run", "be the gateway"),

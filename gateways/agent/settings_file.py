@@ -290,8 +290,11 @@ def _line(content: str, key: str) -> int | None:
         start = found = heads[position]
     name = last.partition("[")[0]
     for i in range(start, len(lines)):
+        if re.match(rf"\s*\[+\s*([\w.-]+\.)?{re.escape(name)}\s*\]", lines[i]):
+            return i + 1
         if i > start and found is not None and re.match(r"\s*\[", lines[i]):
             break
-        if re.match(rf'\s*(\[+\s*)?"?{re.escape(name)}"?\s*[=\]]', lines[i]):
+        is_inside = found is not None or not any(re.match(r"\s*\[", line) for line in lines[:i])
+        if is_inside and re.match(rf'\s*"?{re.escape(name)}"?\s*=', lines[i]):
             return i + 1
     return None if found is None else found + 1

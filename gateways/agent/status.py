@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from coldchain import __version__
 from coldchain.errors import EnvironmentFailed
 from gateways.agent.alarms import Alarms
 from gateways.agent.clock import Clock
@@ -25,7 +25,7 @@ def status_document(
         "v": 1,
         "online": is_online,
         "at": now_ms,
-        "agent": __version__,
+        "agent": version("coldchain"),
         "clock_offset": clock.offset_ms,
         "pending": spool.counts.pending,
         "dropped": spool.counts.dropped,

@@ -73,10 +73,11 @@ class Http:
             )
         else:
             connection = http.client.HTTPConnection(settings.host, settings.port, timeout=settings.timeout_s)
+        connection.connect()
         # The timeout of a socket counts from byte to byte: who sends one a second would be listened to for ever.
-        guard = threading.Timer(settings.timeout_s, _cut, [connection])
+        guard = threading.Timer(settings.timeout_s, _cut, [connection.sock])
+        guard.start()
         try:
-            guard.start()
             connection.request("GET", settings.target, headers=headers)
             answer = connection.getresponse()
             if answer.status != 200:
@@ -104,10 +105,10 @@ class Http:
         return tuple(replace(batch, received_ms=None) for batch in found.batches)
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _cut(connection: socket.socket) -> None:
     """End a connection at once: whoever reads from it sees its end."""
-    with contextlib.suppress(OSError, AttributeError):  # it may have ended by itself
-        connection.sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):  # it may have ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _pairs(batch: ReadingBatch) -> list[tuple[int, int]]:

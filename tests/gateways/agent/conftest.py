@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gateway_agent import AgentProcess, Receiver, written_settings
-from processes import PLAIN, Mosquitto
 
-from gateways.agent.settings import Store
+from gateway_agent import AgentProcess, Receiver, written_settings
+from gateways.agent.settings import MIB, Store
 from gateways.agent.spool import Spool
+from processes import PLAIN, Mosquitto
 
 
 @pytest.fixture
@@ -55,20 +54,14 @@ def open_spool(tmp_path: Path) -> Iterator[Callable[..., Spool]]:
     """Opens the spool of this test, again and again if asked to."""
     opened: list[Spool] = []
 
-    def open_(**changes: object) -> Spool:
+    def open_(
+        *, max_bytes: int = 1024 * MIB, keep_free_bytes: int = 0, free_bytes: int = 1, gateway: str = "gw-1"
+    ) -> Spool:
         for spool in opened:
             spool.close()
         opened.clear()
-        store = Store(
-            tmp_path / "spool.db",
-            **{name: changes[name] for name in ("max_bytes", "keep_free_bytes") if name in changes},
-        )  # type: ignore[arg-type]
-        free_bytes = changes.get("free_bytes", shutil.disk_usage(tmp_path).free)
-        bits = changes.get("bits", 7)
-        now_ms = changes.get("now_ms", 1_760_000_000_000)
-        spool = Spool(
-            store, "basel", str(changes.get("gateway", "gw-1")), lambda: now_ms, lambda _: bits, lambda: free_bytes
-        )  # type: ignore[arg-type, return-value]
+        store = Store(tmp_path / "spool.db", max_bytes, keep_free_bytes)
+        spool = Spool(store, "basel", gateway, lambda: 1_760_000_000_000, lambda _: 7, lambda: free_bytes)
         opened.append(spool)
         return spool
 

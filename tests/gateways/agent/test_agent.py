@@ -1,4 +1,4 @@
-"""The agent as a process, a real broker and a service that sends receipts: what leaves the spool, when, and what stays."""
+"""The agent as a process, a real broker and a service that sends receipts: what leaves the spool, and what stays."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway_agent import TOPIC, AgentProcess, Receiver
-from processes import Mosquitto, eventually, publish
-
 from gateways.decoders import documents
+from processes import Mosquitto, eventually, publish
 
 StartAgent = Callable[..., AgentProcess]
 
