@@ -88,9 +88,9 @@ class Ranges:
 
 
 class Heard(NamedTuple):
-    """One message of readings as the service got it."""
+    """One message of readings as the service got it; `at_ms` by the wall clock."""
 
-    at_s: float
+    at_ms: int
     logger: str
     boot: int
     first: int
@@ -105,16 +105,17 @@ class Receiver:
     `readings` is its ledger: temperature by (logger, channel, instant). Without `answers` it sends no receipts.
     """
 
-    def __init__(self, port: int, *, offset_ms: int = 0) -> None:
+    def __init__(self, port: int, credentials: tuple[str, str] | None = None) -> None:
         self.readings: dict[tuple[str, str, int], int] = {}
         self.numbers: dict[tuple[str, str, int], Ranges] = {}
         self.heard: list[Heard] = []
         self.status: list[dict[str, Any]] = []
         self.meta: dict[str, dict[str, Any]] = {}
-        self.answers, self.hold, self.keeps_documents = True, False, True
+        self.answers, self.hold, self.keeps_values = True, False, True
         self.refuses: Callable[[str, bytes], str] = lambda _topic, _payload: ""
         self.problem: BaseException | None = None
-        self._offset_ms = offset_ms
+        self._by_number: dict[tuple[str, str, int, int], tuple[int, int]] = {}
+        self._credentials = credentials
         self._subscribed = threading.Event()
         self._port = port
 
@@ -123,6 +124,8 @@ class Receiver:
         self._subscribed.clear()
         # A new client each time: paho leaves sockets open when its loop is started twice.
         client = Client(CallbackAPIVersion.VERSION2, name, clean_session=False, manual_ack=True)
+        if self._credentials is not None:
+            client.username_pw_set(*self._credentials)
         client.max_inflight_messages_set(1000)
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda client, *_: client.subscribe([(f"{TOPIC}/#", 1)])
@@ -143,7 +146,7 @@ class Receiver:
         self._client.publish(f"{TOPIC}/receipt", json.dumps(document), qos=1)
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self._offset_ms
+        return time.time_ns() // 1_000_000
 
     def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -171,13 +174,21 @@ class Receiver:
         assert batch.boot is not None
         assert batch.seq is not None
         self.heard.append(
-            Heard(time.monotonic(), logger, batch.boot, batch.seq, len(batch), payload[:1] == b"{", document)
+            Heard(
+                self.now_ms(),
+                logger,
+                batch.boot,
+                batch.seq,
+                len(batch),
+                payload[:1] == b"{",
+                document if len(batch) < 10 else {},
+            )
         )
-        if self.keeps_documents:
-            instants = zip(batch.at_ms.tolist(), batch.temperature_mc.tolist(), strict=True)
-            self.readings |= {(logger, batch.channel, at_ms): mc for at_ms, mc in instants}
-        else:
-            self.heard[-1] = self.heard[-1]._replace(document={})
+        if self.keeps_values:
+            for i, pair in enumerate(zip(batch.at_ms.tolist(), batch.temperature_mc.tolist(), strict=True)):
+                self.readings[logger, batch.channel, pair[0]] = pair[1]
+                number = logger, batch.channel, batch.boot, batch.seq + i
+                assert self._by_number.setdefault(number, pair) == pair, f"{number} stands for two readings"
         numbers = self.numbers.setdefault((logger, batch.channel, batch.boot), Ranges())
         numbers.add(batch.seq, batch.seq + len(batch) - 1)
         if self.answers:
