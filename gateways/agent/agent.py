@@ -176,9 +176,10 @@ class Agent:
         spans: list[Span] = []
         if not any(one.taken.batches or one.taken.memory for one in given):
             return spans
+        stamp = self.clock.state() if any(one.taken.is_stamped for one in given) else None
         with self._spool.transaction():
             for one in given:
-                spans += self._spool.put(one.taken.batches, self.clock.state if one.taken.is_stamped else None)
+                spans += self._spool.put(one.taken.batches, stamp if one.taken.is_stamped else None)
                 self._spool.remember(one.source, one.taken.memory)
         return spans
 
@@ -198,6 +199,8 @@ class Agent:
         try:
             receipt = receipts.parse(payload)
             outcome = self.flow.receipt(receipt, now)
+            for flight in outcome.answered:
+                self.clock.answered(Now(flight.sent_s, flight.sent_ms), receipt.at_ms, now)
         except RejectedPayload as exc:
             self.alarms.set("bad_receipt", f"a receipt cannot be read: {exc}")
             return
@@ -206,8 +209,6 @@ class Agent:
             self.alarms.set("disk_full", f"what is receipted cannot be deleted: {exc}")
             return
         self.alarms.set("bad_receipt", "")
-        for flight in outcome.answered:
-            self.clock.answered(Now(flight.sent_s, flight.sent_ms), receipt.at_ms, now)
         self._report(outcome)
 
     def _report(self, outcome: Outcome) -> None:

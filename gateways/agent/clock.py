@@ -24,27 +24,40 @@ SURE_MS = 500
 
 @dataclass(slots=True)
 class _State:
-    """One state of the clock; `step_ms`: by how much the next one was set forward."""
+    """One state of the clock.
 
-    id: int
+    Parameters
+    ----------
+    since_ms : when it began, by itself [ms]
+    id : its row in the spool; None until a reading needs it
+    step_ms : by how much the next one was set forward
+    """
+
+    since_ms: int
+    id: int | None = None
     offset_ms: int | None = None
     unsure_ms: int = 0
     step_ms: int = 0
 
 
 class Clock:
-    """`state` is the id of the present one, for readings that the clock stamps."""
+    """Only `state` and `answered` write to the spool, and both change nothing if that fails."""
 
     def __init__(self, spool: Spool, now: Now) -> None:
         self._spool = spool
-        with spool.transaction():
-            self._states = [_State(spool.new_clock(now.ms))]
+        self._states = [_State(now.ms)]
         self._distance_ms = now.ms - now.s * 1000
 
-    @property
     def state(self) -> int:
-        """The present state of the clock."""
-        return self._states[-1].id
+        """The present state of the clock, as the readings that it stamps are to name it."""
+        present = self._states[-1]
+        if present.id is None:
+            with self._spool.transaction():
+                state = self._spool.new_clock(present.since_ms)
+                if present.offset_ms is not None:
+                    self._spool.set_offset(state, present.offset_ms)
+            present.id = state
+        return present.id
 
     @property
     def offset_ms(self) -> int | None:
@@ -56,7 +69,8 @@ class Clock:
         step_ms = round(now.ms - now.s * 1000 - self._distance_ms)
         if abs(step_ms) <= STEP_MS:
             return 0
-        self._new_state(now, step_ms)
+        self._states[-1].step_ms = step_ms
+        self._states.append(_State(now.ms))
         self._distance_ms = now.ms - now.s * 1000
         return step_ms
 
@@ -67,27 +81,20 @@ class Clock:
             return
         unsure_ms = round(took_s * 500)
         offset_ms = at_ms - now.ms + unsure_ms
-        last = self._states[-1]
-        if last.offset_ms is not None:
-            if abs(offset_ms - last.offset_ms) <= unsure_ms + last.unsure_ms + SURE_MS:
+        present = self._states[-1]
+        if present.offset_ms is not None:
+            if abs(offset_ms - present.offset_ms) <= unsure_ms + present.unsure_ms + SURE_MS:
                 return
-            self._new_state(now, 0)  # it has drifted away: what was stamped before keeps the offset of its time
-        self._learned(offset_ms, unsure_ms)
-
-    def _new_state(self, now: Now, step_ms: int) -> None:
+            # It has drifted away: what was stamped before keeps the offset of its time.
+            self._states = [_State(now.ms, None, offset_ms, unsure_ms)]
+            return
+        # A state that ended before anybody knew its offset differs from the next one by the step between them.
+        offsets_ms = [offset_ms]
+        for earlier in reversed(self._states[:-1]):
+            offsets_ms.insert(0, offsets_ms[0] + earlier.step_ms)
         with self._spool.transaction():
-            state = _State(self._spool.new_clock(now.ms))
-        self._states[-1].step_ms = step_ms
-        self._states.append(state)
-
-    def _learned(self, offset_ms: int, unsure_ms: int) -> None:
-        with self._spool.transaction():
-            self._spool.set_offset(self._states[-1].id, offset_ms)
-            self._states[-1].offset_ms, self._states[-1].unsure_ms = offset_ms, unsure_ms
-            # A state that ended before anybody knew its offset differs from the next one by the step between them.
-            for earlier, later in zip(reversed(self._states[:-1]), reversed(self._states[1:]), strict=True):
-                if earlier.offset_ms is not None or later.offset_ms is None:
-                    break
-                earlier.offset_ms = later.offset_ms + earlier.step_ms
-                self._spool.set_offset(earlier.id, earlier.offset_ms)
-        del self._states[:-1]
+            for state, its_ms in zip(self._states, offsets_ms, strict=True):
+                if state.id is not None:
+                    self._spool.set_offset(state.id, its_ms)
+        present.offset_ms, present.unsure_ms = offset_ms, unsure_ms
+        self._states = [present]

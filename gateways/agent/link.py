@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from gateways.agent.settings import Mqtt
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 15.0
 GOODBYE_S = 3.0
 
 log = logging.getLogger("coldchain-gateway")
@@ -76,6 +77,8 @@ class Link:
         self._session_present = self._is_linked = self._is_useless = False
         self._stops_s: float | None = None
         self._pause_s, self._retry_s = 1.0, 0.0
+        # Each gateway has a pace of its own, so that a broker that is back is not met by all of them at once.
+        self._pace = 0.75 + zlib.crc32(user.encode()) % 1000 / 2000
         self._reason = ""
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
@@ -179,7 +182,7 @@ class Link:
             self._client.reconnect()
         except OSError as exc:
             self._lost(f"cannot be reached: {exc}")
-        self._retry_s = time.monotonic() + self._pause_s
+        self._retry_s = time.monotonic() + self._pause_s * self._pace
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         return self._client.socket() is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import sqlite3
 import threading
 import time
@@ -219,6 +220,30 @@ import sqlite3
 connect = sqlite3.connect
 sqlite3.connect = lambda path, **more: connect(":memory:", **more)
 """
+
+
+def test_a_disk_that_takes_no_more_is_an_alarm_not_an_end_and_what_can_be_read_again_is_not_lost(
+    service: Receiver, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    dropper = Dropper(tmp_path / "drop")
+    agent = start_agent(FOLDER + SENDING)
+    eventually(lambda: len(service.readings) >= 100)
+    # No file of this process may grow beyond 4 KiB: every write of the spool fails.
+    unlimited = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (4096, -1))
+    eventually(lambda: "disk_full" in {one["alarm"] for one in service.status[-1].get("alarms", [])})
+    since = len(dropper.log)
+    eventually(lambda: len(dropper.log) >= since + 400)
+    assert agent.process.poll() is None
+    assert len(missing(dropper.log, service)) >= 300
+    resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    dropper.stop()
+    eventually(lambda: not missing(dropper.log, service), 60)
+    eventually(lambda: pending(tmp_path) == 0)
+    eventually(lambda: not service.status[-1]["alarms"])
+    assert agent.stop() == 0
+    assert "Traceback" not in agent.log()
+
+
 CRASHES_AT_THIRD_PUT = """
 import os
 from gateways.agent.spool import Spool
