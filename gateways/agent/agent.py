@@ -148,8 +148,7 @@ class Agent:
             # Whoever gave it waits with it, so nothing is lost that is not measured meanwhile.
             self._again_s = now.s + AGAIN_S
             self.alarms.set("disk_full", f"new readings cannot be kept: {exc}")
-            if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                self._drop()
+            self._relieve(exc)
             return
         self._waiting = self._waiting[len(given) :]
         self.alarms.set("disk_full", "")
@@ -183,12 +182,13 @@ class Agent:
                 self._spool.remember(one.source, one.taken.memory)
         return spans
 
-    def _drop(self) -> None:
-        try:
-            if self._spool.drop_oldest():
-                self._dropped_ms = self._now().ms
-        except sqlite3.OperationalError as exc:
-            log.error("old readings cannot be dropped either: %s", exc)
+    def _relieve(self, problem: Exception) -> None:
+        if isinstance(problem, sqlite3.OperationalError) and problem.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            try:
+                if self._spool.relieve():
+                    self._dropped_ms = self._now().ms
+            except sqlite3.OperationalError:
+                pass  # the alarm stands; it is tried again
 
     def _publish(self, messages: Iterable[Message]) -> None:
         for one in messages:
@@ -199,14 +199,16 @@ class Agent:
         try:
             receipt = receipts.parse(payload)
             outcome = self.flow.receipt(receipt, now)
-            for flight in outcome.answered:
-                self.clock.answered(Now(flight.sent_s, flight.sent_ms), receipt.at_ms, now)
+            if outcome.answered:  # the last one has waited least
+                last = max(outcome.answered, key=lambda flight: flight.sent_s)
+                self.clock.answered(Now(last.sent_s, last.sent_ms), receipt.at_ms, now)
         except RejectedPayload as exc:
             self.alarms.set("bad_receipt", f"a receipt cannot be read: {exc}")
             return
         except sqlite3.OperationalError as exc:
             # The messages go again, and so does the receipt.
             self.alarms.set("disk_full", f"what is receipted cannot be deleted: {exc}")
+            self._relieve(exc)
             return
         self.alarms.set("bad_receipt", "")
         self._report(outcome)
@@ -260,8 +262,8 @@ class Agent:
         try:
             with self._spool.transaction():
                 self._spool.note("status", payload.decode())
-        except sqlite3.OperationalError as exc:
-            log.warning("the status cannot be kept: %s", exc)
+        except sqlite3.OperationalError:
+            pass  # a full disk is an alarm already; the broker has the status
 
 
 def _is_recent(at_ms: int | None, now: Now) -> bool:

@@ -15,7 +15,7 @@ from gateways.agent.spool import Spool
 STEP_MS = 1000
 """A wall clock that moves against the monotonic one by more was set; less is a clock that is being steered."""
 
-LATEST_ANSWER_S = 10.0
+LATEST_ANSWER_S = 5.0
 """A receipt that took longer says too little about the time."""
 
 SURE_MS = 500
@@ -84,6 +84,9 @@ class Clock:
         present = self._states[-1]
         if present.offset_ms is not None:
             if abs(offset_ms - present.offset_ms) <= unsure_ms + present.unsure_ms + SURE_MS:
+                if 2 * unsure_ms < present.unsure_ms:  # the same offset, known better
+                    self._learn([present], [offset_ms])
+                    present.offset_ms, present.unsure_ms = offset_ms, unsure_ms
                 return
             # It has drifted away: what was stamped before keeps the offset of its time.
             self._states = [_State(now.ms, None, offset_ms, unsure_ms)]
@@ -92,9 +95,12 @@ class Clock:
         offsets_ms = [offset_ms]
         for earlier in reversed(self._states[:-1]):
             offsets_ms.insert(0, offsets_ms[0] + earlier.step_ms)
-        with self._spool.transaction():
-            for state, its_ms in zip(self._states, offsets_ms, strict=True):
-                if state.id is not None:
-                    self._spool.set_offset(state.id, its_ms)
+        self._learn(self._states, offsets_ms)
         present.offset_ms, present.unsure_ms = offset_ms, unsure_ms
         self._states = [present]
+
+    def _learn(self, states: list[_State], offsets_ms: list[int]) -> None:
+        with self._spool.transaction():
+            for state, offset_ms in zip(states, offsets_ms, strict=True):
+                if state.id is not None:
+                    self._spool.set_offset(state.id, offset_ms)

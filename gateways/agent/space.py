@@ -15,6 +15,10 @@ ALWAYS_ALLOWED_BYTES = 4 * MIB
 """A spool may grow to this size however little space the disk has left: dropping so few readings would free nothing."""
 
 
+RESERVE_BYTES = MIB // 2
+"""So much of the spool's file is free to be written when it is opened, and as much of its log."""
+
+
 class Space(NamedTuple):
     """Bytes of the file that hold something, and bytes of it that are free to be used again."""
 
@@ -28,6 +32,18 @@ def space(db: sqlite3.Connection) -> Space:
         db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_size", "page_count", "freelist_count")
     )
     return Space((pages - free) * page, free * page)
+
+
+def reserve(db: sqlite3.Connection) -> None:
+    """Have the disk give what a full one would refuse later: free pages in the file, and a log that is used again.
+
+    Deleting takes room too: without this a disk that somebody else has filled could not even be relieved.
+    """
+    missing = RESERVE_BYTES - space(db).reusable_bytes
+    if missing > 0:
+        db.execute("INSERT INTO note VALUES ('reserve', hex(zeroblob(?)))", (missing // 2,))
+        db.execute("DELETE FROM note WHERE name = 'reserve'")
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def must_drop(db: sqlite3.Connection, store: Store, wanted_bytes: int, free_bytes: Callable[[], int]) -> bool:

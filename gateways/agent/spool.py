@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.readings import ReadingBatch
 from gateways.agent import spool_schema
 from gateways.agent.settings import Store
-from gateways.agent.space import ROW_BYTES, must_drop
+from gateways.agent.space import ROW_BYTES, must_drop, reserve, space
 
 DROP_AT_ONCE = 1000
 _READING = "INSERT INTO reading (channel, seq, at_ms, mc, fault, clock) VALUES (?, ?, ?, ?, ?, ?)"
@@ -101,6 +101,8 @@ class Spool:
                 self._check(site, gateway)
                 self.channels: dict[int, Channel] = {}
                 self._load()
+                with suppress(sqlite3.OperationalError):  # the disk is full already: there is nothing to reserve
+                    reserve(self._db)
             except BaseException:
                 self._db.close()
                 raise
@@ -291,6 +293,14 @@ class Spool:
             for table in ("dropped", "refused")
         )
         return dropped, refused
+
+    def relieve(self) -> int:
+        """Do what a full disk still allows, so that the next try has room; how many readings were dropped for it.
+
+        Raises sqlite3.OperationalError if it allows nothing.
+        """
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # what is in the file can be overwritten in the log
+        return self.drop_oldest() if space(self._db).reusable_bytes < DROP_AT_ONCE * ROW_BYTES else 0
 
     def memory(self, source: str) -> dict[str, str]:
         """What a source has remembered."""

@@ -18,7 +18,7 @@ from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.readings import FAULT_MC, ReadingBatch
 from gateway_agent import ROOT
 from gateways.agent.settings import MIB, Store
-from gateways.agent.space import ALWAYS_ALLOWED_BYTES, ROW_BYTES, space
+from gateways.agent.space import ALWAYS_ALLOWED_BYTES, RESERVE_BYTES, ROW_BYTES, space
 from gateways.agent.spool import DiskFull, Row, Span, Spool, new_boot
 
 OpenSpool = Callable[..., Spool]
@@ -180,11 +180,36 @@ def test_a_full_disk_of_sqlite_itself_leaves_the_spool_as_it_was(open_spool: Ope
     pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
     spool._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        put(spool, batch(5000))
+        put(spool, batch(50_000))
     assert spool.counts.pending == 1000
     assert put(spool, batch(1)) == [Span(1, 1001, 1001)]
     assert spool.drop_oldest(500) == 500
     assert spool.counts == type(spool.counts)(501, 500, 0)
+
+
+def test_a_full_disk_is_relieved_by_the_log_first_and_by_the_oldest_readings_then(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    spool._db.execute(f"PRAGMA max_page_count = {spool._db.execute('PRAGMA page_count').fetchone()[0]}")
+    taken = dropped = refusals = 0
+    while taken < 50_000:
+        try:
+            put(spool, batch(500, start_ms=taken))
+            taken += 500
+        except sqlite3.OperationalError:
+            refusals += 1
+            dropped += spool.relieve()
+    assert spool.counts.dropped == dropped > 20_000
+    assert kept(spool) == list(range(dropped + 1, taken + 1))
+    assert refusals <= dropped / 1000 + 1, "each relief was enough for the next try"
+
+
+def test_an_open_spool_has_room_in_reserve_also_in_its_log(open_spool: OpenSpool, tmp_path: Path) -> None:
+    for _ in range(3):
+        spool = open_spool()
+        assert space(spool._db).reusable_bytes >= RESERVE_BYTES - 3 * 4096
+        size = (tmp_path / "spool.db").stat().st_size
+        assert size < RESERVE_BYTES + 40 * 4096
+    assert (tmp_path / "spool.db-wal").exists()
 
 
 def test_the_spool_of_another_gateway_is_refused(open_spool: OpenSpool) -> None:
