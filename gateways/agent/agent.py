@@ -14,13 +14,14 @@ import orjson
 from coldchain.errors import RejectedPayload
 from gateways.agent import receipts
 from gateways.agent.alarms import Alarms
+from gateways.agent.channels import Span
 from gateways.agent.clock import Clock
 from gateways.agent.flow import Flow, Now, Outcome
 from gateways.agent.link import Acknowledged, Arrived, Failed, Link, Linked, LinkEvent, Unlinked
 from gateways.agent.messages import Message
 from gateways.agent.settings import Settings
 from gateways.agent.sources import Source, Taken, poll
-from gateways.agent.spool import DiskFull, Span, Spool
+from gateways.agent.spool import DiskFull, Spool
 from gateways.agent.status import meta_document, status_document
 
 TURN_S = 0.1

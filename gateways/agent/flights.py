@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateways.agent.spool import Span
+from gateways.agent.channels import Span
 
 
 @dataclass(slots=True, eq=False)

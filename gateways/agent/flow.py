@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gateways.agent.channels import Channel, Span
 from gateways.agent.flights import Flight, Flights
 from gateways.agent.messages import Message, message, runs
 from gateways.agent.receipts import Receipt, Stored
 from gateways.agent.settings import Pace
-from gateways.agent.spool import Channel, Span, Spool
+from gateways.agent.spool import Spool
 
 LIVE_READINGS = 60
 """More readings of a channel at once than this are no live data but a file that was read out."""

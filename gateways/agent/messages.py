@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coldchain.readings import ReadingBatch
-from gateways.agent.spool import Channel, Row, Span
+from gateways.agent.channels import Channel, Row, Span
 from gateways.encoders import cbor_columns, json_columns
 
 

@@ -9,33 +9,21 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from coldchain.errors import BadInput
 from gateways.agent.settings import (
     MIB,
-    FolderSource,
-    HttpSource,
     LoggerMeta,
     Mqtt,
     Pace,
     Settings,
-    SimulatedSource,
-    SourceSettings,
     Store,
 )
-from gateways.decoders import mapping_file
-from gateways.decoders.documents import MAX_PAYLOAD_BYTES
+from gateways.agent.source_keys import LEVEL, file_in, seconds, source
 from gateways.decoders.native import MAX_READINGS
-from gateways.decoders.toml_table import Table, matching, one_of, positive, several, text
-from gateways.files import ORDERS
-from gateways.files import load as load_file_mapping
+from gateways.decoders.toml_table import Table, one_of, positive, text
 
 SMALLEST_MIB = 16
-_LEVEL = matching(re.compile(r"[a-z0-9-]{1,64}", re.ASCII), "lower-case letters, digits and hyphens")
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?(?P<target>/[!-~]*)?"
-)
 _RESERVED = {"alerts", "events"}
 """Sites of these names would open the service's own topics at the broker."""
 
@@ -66,8 +54,8 @@ def parse(content: str, path: Path) -> Settings:
 
 
 def _settings(top: Table, path: Path) -> Settings:
-    file = _file(path.parent)
-    site, gateway = top.take("site", _site), top.take("gateway", _LEVEL)
+    file = file_in(path.parent)
+    site, gateway = top.take("site", _site), top.take("gateway", LEVEL)
     settings = Settings(
         file=str(path),
         site=site,
@@ -75,9 +63,9 @@ def _settings(top: Table, path: Path) -> Settings:
         mqtt=_mqtt(top.table("mqtt"), file),
         store=_store(top.table("spool"), file),
         pace=_pace(top),
-        sources=tuple(_source(one, number, file) for number, one in enumerate(top.tables("source"), start=1)),
+        sources=tuple(source(one, number, file) for number, one in enumerate(top.tables("source"), start=1)),
         loggers=tuple(map(_meta, top.tables("logger"))),
-        status_every_s=top.take("status_every_s", _seconds, 60.0),
+        status_every_s=top.take("status_every_s", seconds, 60.0),
         log=top.take("log", one_of(("info", "warning")), "info"),
     )
     top.end()
@@ -130,8 +118,8 @@ def _pace(top: Table) -> Pace:
         backlog_in_flight=table.take("backlog_in_flight", positive, usual.backlog_in_flight),
         live_in_flight=table.take("live_in_flight", positive, usual.live_in_flight),
         batch=table.take("batch", positive, usual.batch),
-        retry_s=table.take("retry_s", _seconds, usual.retry_s),
-        longest_retry_s=table.take("longest_retry_s", _seconds, usual.longest_retry_s),
+        retry_s=table.take("retry_s", seconds, usual.retry_s),
+        longest_retry_s=table.take("longest_retry_s", seconds, usual.longest_retry_s),
     )
     table.end()
     if pace.batch > MAX_READINGS:
@@ -139,78 +127,9 @@ def _pace(top: Table) -> Pace:
     return pace
 
 
-def _source(table: Table, number: int, file: Callable[[Any], Path]) -> SourceSettings:
-    kind = table.take("kind", one_of(("folder", "http", "simulated")))
-    name = table.take("name", _LEVEL, f"{kind}-{number}")
-    if kind == "folder":
-        return _folder(table, name, file)
-    if kind == "http":
-        return _http(table, name, file)
-    loggers = table.take("loggers", several(_LEVEL))
-    found = SimulatedSource(name, loggers, table.take("seed", positive, 1), table.take("every_s", _seconds, 60.0))
-    table.end()
-    return found
-
-
-def _folder(table: Table, name: str, file: Callable[[Any], Path]) -> FolderSource:
-    logger = table.maybe("logger", _LEVEL)
-    serials = table.maybe("serials", _serials) or ()
-    if (logger is None) == (not serials):
-        raise table.refuse("logger", "give either logger, or serials: whose files lie in the folder")
-    mapping = table.maybe("mapping", file)
-    found = FolderSource(
-        name=name,
-        folder=table.take("folder", file),
-        logger=logger,
-        serials=serials,
-        zone=table.maybe("zone", _zone),
-        order=table.maybe("date_order", one_of(ORDERS)),
-        mapping=None if mapping is None else load_file_mapping(mapping),
-        every_s=table.take("every_s", _seconds, 10.0),
-        settle_s=table.take("settle_s", _seconds, 10.0),
-    )
-    table.end()
-    return found
-
-
-def _http(table: Table, name: str, file: Callable[[Any], Path]) -> HttpSource:
-    url = table.take("url", _url)
-    times = table.raw("time") or [{"clock": "received"}]
-    is_stamped = all(isinstance(one, dict) and one.get("clock") == "received" for one in times)
-    if not is_stamped and any(isinstance(one, dict) and one.get("clock") == "received" for one in times):
-        raise table.refuse("time", 'clock = "received" excludes other clocks: a reading has one clock')
-    mapping = table.under(
-        {
-            "name": "http",
-            "topics": ["poll/+"],
-            "logger": {"topic_level": 2},
-            "time": times,
-            "reading": table.raw("reading") or [],
-            "sentinel": table.raw("sentinel") or [],
-        }
-    )
-    found = HttpSource(
-        name=name,
-        logger=table.take("logger", _LEVEL),
-        host=url["host"].strip("[]"),
-        port=int(url["port"] or (443 if url["scheme"] == "https" else 80)),
-        target=url["target"] or "/",
-        is_https=url["scheme"] == "https",
-        ca_file=table.maybe("ca_file", file),
-        authorization_file=table.maybe("authorization_file", file),
-        mapping=mapping_file.from_table(mapping),
-        is_stamped=is_stamped,
-        every_s=table.take("every_s", _seconds, 60.0),
-        timeout_s=table.take("timeout_s", _seconds, 10.0),
-        max_bytes=table.take("max_bytes", positive, MAX_PAYLOAD_BYTES),
-    )
-    table.end()
-    return found
-
-
 def _meta(table: Table) -> LoggerMeta:
     meta = LoggerMeta(
-        logger=table.take("id", _LEVEL),
+        logger=table.take("id", LEVEL),
         serial=table.maybe("serial", text),
         interval_s=table.maybe("interval_s", positive),
         calibration_due=table.maybe("calibration_due", _date),
@@ -220,14 +139,10 @@ def _meta(table: Table) -> LoggerMeta:
     return meta
 
 
-def _file(folder: Path) -> Callable[[Any], Path]:
-    return lambda value: folder / text(value)
-
-
 def _site(value: object) -> str:
     if value in _RESERVED:
         raise ValueError("this name is taken by the service's own topics")
-    return _LEVEL(value)
+    return LEVEL(value)
 
 
 def _spool_mib(value: object) -> int:
@@ -242,36 +157,10 @@ def _port(value: object) -> int:
     return positive(value)
 
 
-def _seconds(value: object) -> float:
-    if not isinstance(value, int | Decimal) or isinstance(value, bool) or not 0 < value <= 86_400:
-        raise ValueError("must be a number of seconds, more than 0 and at most 86400")
-    return float(value)
-
-
-def _zone(value: object) -> ZoneInfo:
-    try:
-        return ZoneInfo(text(value))
-    except (ZoneInfoNotFoundError, ValueError) as exc:
-        raise ValueError("no such time zone: an IANA name such as Europe/Zurich") from exc
-
-
 def _date(value: object) -> date:
     if not isinstance(value, date) or isinstance(value, datetime):
         raise ValueError("must be a date, such as 2027-01-31")
     return value
-
-
-def _serials(value: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict) or not value:
-        raise ValueError('must be a table: serials = { "20012345" = "lg-1001" }')
-    return tuple((serial, _LEVEL(logger)) for serial, logger in value.items())
-
-
-def _url(value: object) -> re.Match[str]:
-    match = _URL.fullmatch(text(value))
-    if match is None or int(match["port"] or 80) > 65535:
-        raise ValueError("must be a plain address, such as http://192.168.1.20/api/readings, without a password in it")
-    return match
 
 
 def _line(content: str, key: str) -> int | None:

@@ -6,74 +6,21 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.readings import ReadingBatch
-from gateways.agent import spool_schema
+from gateways.agent import losses, spool_schema
+from gateways.agent.channels import Channel, Counts, Row, Span, new_boot
 from gateways.agent.settings import Store
 from gateways.agent.space import ROW_BYTES, must_drop, reserve, space
 
 DROP_AT_ONCE = 1000
 _READING = "INSERT INTO reading (channel, seq, at_ms, mc, fault, clock) VALUES (?, ?, ?, ?, ?, ?)"
-_DROPPED = """
-INSERT INTO dropped (channel, boot, first, last, first_ms, last_ms, dropped_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (channel, boot, first) DO UPDATE SET
-    last = excluded.last, first_ms = min(first_ms, excluded.first_ms), last_ms = max(last_ms, excluded.last_ms),
-    dropped_ms = excluded.dropped_ms
-"""
 
 
 class DiskFull(Exception):
     """There is no room for new readings, and nothing old that could make some."""
-
-
-class Row(NamedTuple):
-    """One reading: number, instant [ms UTC], milli-degC, why there is none, state of the clock that stamped it."""
-
-    seq: int
-    at_ms: int
-    mc: int
-    fault: str | None
-    clock: int | None
-
-
-@dataclass(slots=True)
-class Channel:
-    """One probe, the life of its counter, and the number that its next reading gets."""
-
-    id: int
-    logger: str
-    channel: str
-    boot: int
-    next_seq: int
-
-
-class Span(NamedTuple):
-    """Numbers of one channel, both ends included."""
-
-    channel: int
-    first: int
-    last: int
-
-
-@dataclass(slots=True)
-class Counts:
-    """What is in the spool, what was dropped since the file began, and what the service has refused."""
-
-    pending: int
-    dropped: int
-    refused: int
-
-
-def new_boot(now_ms: int, random_bits: Callable[[int], int]) -> int:
-    """A number for one life of the counters, below 2**63, that no other life has.
-
-    The seconds alone would repeat where a clock starts at the same wrong time after every power cut: 31 random bits
-    stand behind them.
-    """
-    return ((now_ms // 1000) & 0xFFFF_FFFF) << 31 | random_bits(31)
 
 
 class Spool:
@@ -218,13 +165,9 @@ class Spool:
         return deleted
 
     def set_aside(self, span: Span, reason: str, sha256: str) -> int:
-        """Keep readings apart that the service has refused, with the reason; they are published no more."""
-        channel = self.channels[span.channel]
-        moved = self._db.execute(
-            "INSERT INTO refused SELECT channel, ?, seq, at_ms, mc, fault, clock, ?, ?, ? FROM reading "
-            "WHERE channel = ? AND seq BETWEEN ? AND ?",
-            (channel.boot, reason, sha256, self._clock_ms(), *span),
-        ).rowcount
+        """Keep readings apart that the service has refused; they are published no more. Call it in a transaction."""
+        boot = self.channels[span.channel].boot
+        moved = losses.set_aside(self._db, span, boot, reason, sha256, self._clock_ms())
         self.delete([span])
         self.counts.refused += moved
         return moved
@@ -244,25 +187,8 @@ class Spool:
     def drop_oldest(self, at_most: int = DROP_AT_ONCE) -> int:
         """Drop the readings that came first, in a transaction of its own."""
         with self.transaction():
-            bound = self._db.execute("SELECT id FROM reading ORDER BY id LIMIT 1 OFFSET ?", (at_most - 1,)).fetchone()
-            bound = bound or self._db.execute("SELECT max(id) FROM reading").fetchone()
-            if bound[0] is None:
-                return 0
-            ranges = self._db.execute(
-                "SELECT channel, min(seq), max(seq), min(at_ms), max(at_ms) FROM ("
-                "  SELECT channel, seq, at_ms, seq - row_number() OVER (PARTITION BY channel ORDER BY seq) AS run"
-                "  FROM reading WHERE id <= ?) GROUP BY channel, run",
-                bound,
-            ).fetchall()
-            for channel, first, last, first_ms, last_ms in ranges:
-                boot = self.channels[channel].boot
-                # what was dropped just before goes on: one row tells of both
-                before = self._db.execute(
-                    "SELECT first FROM dropped WHERE channel = ? AND boot = ? AND last = ?", (channel, boot, first - 1)
-                ).fetchone()
-                start = before[0] if before else first
-                self._db.execute(_DROPPED, (channel, boot, start, last, first_ms, last_ms, self._clock_ms()))
-            dropped = self._db.execute("DELETE FROM reading WHERE id <= ?", bound).rowcount
+            boots = {channel.id: channel.boot for channel in self.channels.values()}
+            dropped = losses.drop_oldest(self._db, boots, self._clock_ms(), at_most)
             self.counts.pending -= dropped
             self.counts.dropped += dropped
         return dropped
@@ -273,26 +199,19 @@ class Spool:
         Their numbers are new: the service has given up on the old ones.
         """
         with self.transaction():
-            rows = self._db.execute(
-                "SELECT channel, at_ms, mc, fault, clock FROM refused ORDER BY channel, boot, seq"
-            ).fetchall()
+            rows = losses.take_back(self._db)
             for channel_id, *values in rows:
                 channel = self.channels[channel_id]
                 self._db.execute(_READING, (channel_id, channel.next_seq, *values))
                 channel.next_seq += 1
                 self._db.execute("UPDATE channel SET next_seq = ? WHERE id = ?", (channel.next_seq, channel_id))
-            self._db.execute("DELETE FROM refused")
             self.counts.pending += len(rows)
             self.counts.refused = 0
         return len(rows)
 
     def last_losses_ms(self) -> tuple[int | None, int | None]:
         """When readings were last dropped, and last refused [ms]; None if never."""
-        dropped, refused = (
-            self._db.execute(f"SELECT max({table}_ms) FROM {table}").fetchone()[0]  # noqa: S608 (two names, from here)
-            for table in ("dropped", "refused")
-        )
-        return dropped, refused
+        return losses.last_ms(self._db)
 
     def relieve(self) -> int:
         """Do what a full disk still allows, so that the next try has room; how many readings were dropped for it.

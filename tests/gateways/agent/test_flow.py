@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coldchain.readings import ReadingBatch
+from gateways.agent.channels import Span
 from gateways.agent.flow import HOLD_S, Flow, Now
 from gateways.agent.messages import Message
 from gateways.agent.receipts import Missing, Receipt, Refused, Stored
 from gateways.agent.settings import Pace, Store
-from gateways.agent.spool import Span, Spool
+from gateways.agent.spool import Spool
 
 OpenSpool = Callable[..., Spool]
 PACE = Pace(backlog_per_s=1000, backlog_in_flight=4, live_in_flight=10, batch=100, retry_s=30, longest_retry_s=600)

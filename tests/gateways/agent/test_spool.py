@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.readings import FAULT_MC, ReadingBatch
 from gateway_agent import ROOT
+from gateways.agent.channels import Row, Span, new_boot
 from gateways.agent.settings import MIB, Store
 from gateways.agent.space import ALWAYS_ALLOWED_BYTES, RESERVE_BYTES, ROW_BYTES, space
-from gateways.agent.spool import DiskFull, Row, Span, Spool, new_boot
+from gateways.agent.spool import DiskFull, Spool
 
 OpenSpool = Callable[..., Spool]
 EVERYTHING = 2**63 - 1
