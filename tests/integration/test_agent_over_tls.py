@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,21 @@ def agent(*words: str) -> list[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_readings_of_the_agent_are_receipted_over_tls(tmp_path: Path, way: str) -> None:
+    with ExitStack() as stack:
+        receipted_over_tls(tmp_path, way, stack)
+
+
+def receipted_over_tls(tmp_path: Path, way: str, stack: ExitStack) -> None:
     broker = ShippedBroker(tmp_path / "broker")
+    stack.callback(broker.stop)
     service = ServiceProcess(tmp_path, broker.port_of(way), broker.settings(tmp_path, way))
     with Ledger.open(service.ledger) as ledger:
         ledger.register("registry.toml", PAST_REGISTRY, "ann", START_MS)
     service.start()
+    stack.callback(service.kill)
     path = settings(tmp_path, broker, way)
     gateway = subprocess.Popen(agent("run", "--settings", str(path)), stderr=subprocess.PIPE, text=True)
+    stack.callback(gateway.kill)
 
     def stored() -> int:
         with queries.reading(service.ledger) as connection:
@@ -62,4 +71,3 @@ def test_readings_of_the_agent_are_receipted_over_tls(tmp_path: Path, way: str) 
     _, said = gateway.communicate(timeout=20)
     assert gateway.returncode == 0, said
     assert service.stop() == 0
-    broker.stop()
