@@ -220,6 +220,8 @@ def test_a_request_for_resend_brings_nothing_that_was_not_asked_for(open_spool: 
     list(flow.due(at(0)))
     flow.receipt(receipt(spool, (301, 400), resend=(101, 200)), at(10))
     assert spans(flow.due(at(10))) == [(101, 200)]
+    flow.receipt(receipt(spool, (101, 200), resend=(150, 180)), at(20))
+    assert spans(flow.due(at(20))) == []
 
 
 def test_a_receipt_for_half_a_message_deletes_that_half(open_spool: OpenSpool) -> None:

@@ -175,6 +175,16 @@ def test_a_device_that_is_off_is_a_problem_and_the_next_answer_ends_it(device: D
     assert "Connection refused" in taken.problem
 
 
+@pytest.mark.parametrize("value", ["Bearer s3cret\x07", "Bearer s3cret\u20ac"])
+def test_an_authorization_that_cannot_be_one_is_a_problem_that_does_not_show_it(
+    device: Device, tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "token").write_bytes(value.encode())
+    [taken] = source(device, 'authorization_file = "token"\n' + NOW, folder=tmp_path).take()
+    assert taken.problem.endswith("token cannot be the value of a header")
+    assert "s3cret" not in taken.problem
+
+
 def test_the_authorization_comes_from_a_file(device: Device, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("Bearer s3cret\n", encoding="utf-8")
     device.says({"probes": {"air": {"f": 41.0}}})
