@@ -61,15 +61,15 @@ class Answer:
     longest_ms: NDArray[np.int64]
 
 
-def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7) -> Columns:
-    """Site fridges of the simulator, read to 0.01: doors, defrosts, some failures of four hours, some lost readings."""
+def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7, lost: float = 0.02) -> Columns:
+    """Site fridges of the simulator, read to 0.01: doors, defrosts, some failures of four hours; a share is lost."""
     rng = np.random.default_rng(seed)
     days = -(-readings // _READINGS_PER_DAY)
     inside_c = store_days_c(KINDS["fridge"], FRIDGE, loggers, (_failures(loggers, rng) for _ in range(days)), days, rng)
     gear = probes(loggers, BUFFERED_PROBE_S, 10, rng)
     recorded = recorded_days_mc(inside_c, np.arange(loggers), gear, STEP_S, INTERVAL_MS, rng)
     temperature_mc = np.concatenate(list(recorded))[:readings].T
-    kept = rng.random((loggers, readings)) >= 0.02
+    kept = rng.random((loggers, readings)) >= lost
     at = np.broadcast_to(np.arange(1, readings + 1) * INTERVAL_MS, kept.shape)
     logger = np.broadcast_to(np.arange(loggers)[:, None], kept.shape)
     first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
