@@ -86,7 +86,7 @@ def _measured(shape: Shape) -> list[Row | Figure]:
     packets = [raw_publisher.message(n, TOPIC, shape.encode(batch)) for n, batch in enumerate(batches)]
     ours, theirs, walls = [], [], []
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as folder, _mosquitto(Path(folder)) as port:
+        with tempfile.TemporaryDirectory() as folder, mosquitto(Path(folder)) as port:
             theirs.append(_idle_subscriber(port, packets))
             ours.append(_service(Path(folder), port, packets, batches, is_queued=True)[0])
             walls.append(_service(Path(folder), port, packets, batches, is_queued=False)[1])
@@ -108,7 +108,8 @@ def _measured(shape: Shape) -> list[Row | Figure]:
 
 
 @contextlib.contextmanager
-def _mosquitto(folder: Path) -> Iterator[int]:
+def mosquitto(folder: Path) -> Iterator[int]:
+    """A broker on a port of its own, as long as it is needed."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         raise SystemExit("this benchmark needs mosquitto: make test installs it")

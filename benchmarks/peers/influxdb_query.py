@@ -1,0 +1,126 @@
+"""InfluxDB 1.x: points of a series by time, so late and doubled data are no trouble; then InfluxQL.
+
+InfluxQL cannot hold the time since the point before beside the point's value, so a rule on intervals has to be said by
+windows. `GROUP BY time(5m) fill(previous)` is what its guides and continuous queries do: the last value stands until
+the next, however long that takes. Without filling, each point stands for five minutes, also after a lost one.
+A null cannot be stored: a fault is no point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlencode
+
+import orjson
+
+from benchmarks.peers import processes
+from benchmarks.peers.job import A_K, INTERVAL_MS, START_MS, Exposure, Exposures, Message, Run
+
+CONF = """
+reporting-disabled = true
+bind-address = "127.0.0.1:{backup}"
+[meta]
+dir = "{folder}/meta"
+[data]
+dir = "{folder}/data"
+wal-dir = "{folder}/wal"
+index-version = "tsi1"
+query-log-enabled = false
+[http]
+bind-address = "127.0.0.1:{port}"
+log-enabled = false
+[monitor]
+store-enabled = false
+"""
+LINES_PER_WRITE = 5_000
+
+FILL_PREVIOUS = """
+SELECT mean(c) AS c FROM readings WHERE time > {start}ms AND time <= {end}ms
+GROUP BY logger, time(5m) fill(previous)
+"""
+EACH_POINT = """
+SELECT c FROM readings WHERE time > {start}ms AND time <= {end}ms GROUP BY logger
+"""
+ANSWERS = """
+SELECT count(c) AS known FROM ({points}) GROUP BY logger;
+SELECT count(c) AS above FROM ({points}) WHERE c > 8 GROUP BY logger;
+SELECT {a} / -ln(mean(w)) - 273.15 AS mkt FROM (SELECT exp(-{a} / (c + 273.15)) AS w FROM ({points})) GROUP BY logger
+"""
+
+
+def lines(messages: Sequence[Message]) -> Iterator[str]:
+    """Line protocol."""
+    for message in messages:
+        document = orjson.loads(message.payload)
+        logger, t0, every = document["logger"], document["t0"], document.get("every", 0)
+        for i, mc in enumerate(document["mc"]):
+            if mc is not None:
+                yield f"readings,logger={logger} c={mc / 1000} {t0 + i * every}"
+
+
+def job(server: http.client.HTTPConnection, points: str, messages: Sequence[Message], end_ms: int) -> Exposures:
+    """Write everything, then ask."""
+    _ask(server, "POST", "/query?" + urlencode({"q": "CREATE DATABASE trial"}))
+    points_in_order = lines(messages)
+    while batch := list(islice(points_in_order, LINES_PER_WRITE)):
+        _ask(server, "POST", "/write?db=trial&precision=ms", "\n".join(batch).encode())
+    question = ANSWERS.format(points=points.format(start=START_MS, end=end_ms), a=A_K)
+    told = json.loads(_ask(server, "POST", "/query?" + urlencode({"q": question, "db": "trial"})))["results"]
+    known, above, mkt_c = ({one["tags"]["logger"]: one["values"][0][1] for one in each["series"]} for each in told)
+    return {
+        logger: Exposure(above.get(logger, 0) * INTERVAL_MS, known[logger] * INTERVAL_MS, mkt_c[logger])
+        for logger in known
+    }
+
+
+def contestant(points: str) -> Callable[[Sequence[Message], int], Run]:
+    """Run the job with a server of its own; its CPU seconds are those of the writer and of the server."""
+
+    def run(messages: Sequence[Message], end_ms: int) -> Run:
+        with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as (pid, port):
+            server = http.client.HTTPConnection("127.0.0.1", port)
+            began = time.process_time() + processes.cpu_seconds(pid)
+            exposures = job(server, points, messages, end_ms)
+            took = time.process_time() + processes.cpu_seconds(pid) - began
+            server.close()
+        return Run(exposures, took)
+
+    return run
+
+
+def _ask(server: http.client.HTTPConnection, method: str, path: str, body: bytes = b"") -> bytes:
+    server.request(method, path, body)
+    answer = server.getresponse()
+    said = answer.read()
+    if answer.status >= 300 or b'"error"' in said:
+        raise RuntimeError(f"InfluxDB says {answer.status}: {said[:500]!r}")
+    return said
+
+
+@contextlib.contextmanager
+def _server(folder: Path) -> Iterator[tuple[int, int]]:
+    """influxd, as long as it is needed: its process id and port."""
+    program = processes.program("influxd")
+    assert program is not None
+    port = processes.free_port()
+    conf = CONF.format(folder=folder, port=port, backup=processes.free_port())
+    (folder / "influxdb.conf").write_text(conf, encoding="utf-8")
+    command = [program, "run", "-config", str(folder / "influxdb.conf")]
+    with processes.running(command, folder, lambda: _answers(port)) as pid:
+        yield pid, port
+
+
+def _answers(port: int) -> bool:
+    try:
+        server = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        server.request("GET", "/ping")
+        return server.getresponse().status < 300
+    except OSError:
+        return False
