@@ -1,20 +1,24 @@
-"""Runs every benchmark and prints two tables. A benchmark is a module with `measure() -> list[Row] | list[Figure]`."""
+"""Runs every benchmark and prints its tables; a full run also writes `docs/benchmarks.json` and `docs/benchmarks.svg`.
+
+A benchmark is a module with a `measure` that returns a list of what `harness.Found` names.
+"""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import decoding, guarding, ingest, memory, replay_core, restart
-from benchmarks.harness import ROUNDS, Figure, Row
+from benchmarks import decoding, guarding, ingest, memory, record, replay_race, restart
+from benchmarks.harness import ROUNDS, Absent, Figure, Found, Peer, Row
+from benchmarks.peers import contest
 
-RACES = (replay_core.measure, decoding.measure, guarding.measure)
+RACES = (replay_race.measure, decoding.measure, guarding.measure)
 QUICK_SHARE = 20
 """A quick run weighs and restarts one of so many parts of the full fleet."""
 
@@ -23,31 +27,43 @@ def main() -> None:
     """Print the tables; nothing else goes to standard output."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"one {QUICK_SHARE}th of the fleet and of the readings")
-    share = QUICK_SHARE if parser.parse_args().quick else 1
-    rows: list[Row] = []
-    figures: list[Figure] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("measuring", total=len(RACES) + 3)
-        for race in RACES:
-            rows += race()
-            progress.advance(task)
-        both = ingest.measure(share)
-        rows += [each for each in both if isinstance(each, Row)]
-        figures += [each for each in both if isinstance(each, Figure)]
-        progress.advance(task)
-        figures += memory.measure(share)
-        progress.advance(task)
-        with tempfile.TemporaryDirectory() as folder:
-            figures += restart.measure(Path(folder), share)
-        progress.advance(task)
-    show([*rows, *figures])
+    is_quick = parser.parse_args().quick
+    found = measure(QUICK_SHARE if is_quick else 1)
+    show(found)
+    if not is_quick:
+        record.write(found)
 
 
-def show(found: Sequence[Row | Figure]) -> None:
-    """Print what was measured, as tables."""
+def measure(share: int) -> list[Found]:
+    """Everything, one after the other; of what takes long a `share`."""
+    found: list[Found] = []
+    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
+        steps: list[Callable[[], Sequence[Found]]] = [
+            *RACES,
+            lambda: ingest.measure(share),
+            lambda: memory.measure(share),
+            lambda: restart.measure(Path(folder), share),
+            lambda: contest.measure(share),
+        ]
+        for step in progress.track(steps, description="measuring"):
+            found += step()
+    return found
+
+
+def show(found: Sequence[Found]) -> None:
+    """Print what was measured, as tables; a table without a line is left out."""
     console = Console()
-    console.print(_table_of_races([each for each in found if isinstance(each, Row)]))
-    console.print(_table_of_figures([each for each in found if isinstance(each, Figure)]))
+    rows, figures, peers = (
+        [one for one in found if isinstance(one, Row)],
+        [one for one in found if isinstance(one, Figure)],
+        [one for one in found if isinstance(one, Peer)],
+    )
+    for table in (_table_of_races(rows), _table_of_figures(figures), _table_of_peers(peers)):
+        if table.row_count:
+            console.print(table)
+    for one in found:
+        if isinstance(one, Absent):
+            console.print(f"not measured: {one.what}: {one.why}")
 
 
 def _table_of_races(rows: list[Row]) -> Table:
@@ -81,6 +97,22 @@ def _table_of_figures(figures: list[Figure]) -> Table:
         bound = "at least" if figure.is_least else "at most"
         met = "" if figure.is_met is None else f"{bound} {figure.goal:,.0f} {_met(figure.is_met)}"
         table.add_row(figure.what, value, met)
+    return table
+
+
+def _table_of_peers(peers: list[Peer]) -> Table:
+    table = Table(
+        title="The same messages, the same rule: time above 8 degC, known and unknown time, MKT",
+        caption="readings per CPU-second of what is counted, clean data; lines of code, ours: of the rules file; "
+        "kits whose four answers are right, times to the millisecond and MKT to 1e-7 degC",
+    )
+    table.add_column("by")
+    table.add_column("counted")
+    for heading in ("readings", "lines", *(f"right, {name}" for name in (peers[0].right if peers else ()))):
+        table.add_column(heading, justify="right")
+    for peer in peers:
+        right = (f"{count} of {peer.kits}" for count in peer.right.values())
+        table.add_row(peer.name, peer.counted, _per_second(peer.readings_per_s), str(peer.lines), *right)
     return table
 
 

@@ -34,6 +34,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """What could not be measured here, and why: said instead of a line of a table."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the second table: something measured once. `goal` bounds it, from below if `is_least`."""
 
@@ -51,15 +59,39 @@ class Figure:
         return self.value >= self.goal if self.is_least else self.value <= self.goal
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One line of the table of peers.
+
+    `readings_per_s`: per CPU-second of what `counted` names, clean data. `lines` of code of the job. `right`: on how
+    many of the `kits` the answer is right, by scenario.
+    """
+
+    name: str
+    counted: str
+    readings_per_s: float
+    lines: int
+    kits: int
+    right: Mapping[str, int]
+
+
+Found = Row | Figure | Peer | Absent
+"""Whatever a benchmark brings home."""
+
+
 def race(
     job: str,
     items: int,
     ours: Callable[[], object],
     references: Mapping[str, Callable[[], object]],
     rounds: int = ROUNDS,
-    goal: float | None = None,
+    goal: float | Mapping[str, float] | None = None,
 ) -> list[Row]:
-    """Time `ours` and every reference on the same `items`; one row for each reference. `goal`: the least ratio."""
+    """Time `ours` and every reference on the same `items`; one row for each reference.
+
+    `goal`: the least ratio, to all references or by reference.
+    """
+    goals = goal if isinstance(goal, Mapping) else dict.fromkeys(references, goal)
     contestants = [ours, *references.values()]
     for run in contestants:
         run()
@@ -70,7 +102,8 @@ def race(
             who = (first + turn) % len(contestants)
             seconds[who].append(_cpu_seconds(contestants[who]))
     return [
-        _row(job, name, items, seconds[0], theirs, goal) for name, theirs in zip(references, seconds[1:], strict=True)
+        _row(job, name, items, seconds[0], theirs, goals.get(name))
+        for name, theirs in zip(references, seconds[1:], strict=True)
     ]
 
 

@@ -1,7 +1,8 @@
 """The core of a replay: MKT, time above 8 degC and the longest single event of many loggers, from sorted columns.
 
 The references are what a careful person would write with numpy or pandas for all loggers at once, with the same
-semantics: preceding-interval rule, gaps unknown, unknown time neither ends an event nor adds to it.
+semantics: preceding-interval rule, gaps unknown, unknown time neither ends an event nor adds to it. `replay_race` adds
+polars and DuckDB and lets them run.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.harness import Row, race
 from coldchain import exposure
 from coldchain.history import Series, channel_record
 from coldchain.model import Logger
@@ -146,18 +146,3 @@ def assert_agree(mine: Answer, theirs: Answer) -> None:
     np.testing.assert_array_equal(mine.above_ms, theirs.above_ms)
     np.testing.assert_array_equal(mine.longest_ms, theirs.longest_ms)
     np.testing.assert_allclose(mine.mkt_c, theirs.mkt_c, rtol=0, atol=1e-9)
-
-
-def measure() -> list[Row]:
-    """The rows of this job; the answers are compared before anything is timed."""
-    columns = refrigerators()
-    frame = as_frame(columns)
-    answer = ours(columns)
-    assert_agree(answer, numpy_script(columns))
-    assert_agree(answer, pandas_script(frame))
-    return race(
-        "MKT, time above, longest event",
-        len(columns),
-        lambda: ours(columns),
-        {"numpy script": lambda: numpy_script(columns), "pandas script": lambda: pandas_script(frame)},
-    )

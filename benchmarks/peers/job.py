@@ -67,13 +67,6 @@ class Contestant(NamedTuple):
     counted: str = "its process"
 
 
-class Absent(NamedTuple):
-    """A contestant that cannot run here, and why."""
-
-    name: str
-    why: str
-
-
 def in_process(job: Job) -> Callable[[Sequence[Message], int], Run]:
     """Run a job in this process, all its threads counted."""
 

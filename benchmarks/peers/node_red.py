@@ -22,7 +22,7 @@ from benchmarks.peers import processes
 from benchmarks.peers.job import Exposure, Exposures, Message, Run
 
 HERE = Path(__file__).with_name("node-red")
-INSTALLED = Path(".venv/node-red/node_modules/node-red/red.js")
+INSTALLED = Path(__file__).parents[2] / ".venv/node-red/node_modules/node-red/red.js"
 FUNCTION = (HERE / "exposure.js").read_text(encoding="utf-8")
 CAREFUL = "    if (delta <= 0) return; // careful: too late, or a repetition\n"
 assert CAREFUL in FUNCTION

@@ -1,0 +1,106 @@
+"""The lines of a run as a self-contained SVG: bars on a logarithmic scale, right of the middle is good.
+
+Above, every goal: how many times over it is met. Below, the peers at one job: how many times faster or slower than
+ours, and on how many kits they are right. Met and missed are words as well as colours (palette after Okabe and Ito).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from benchmarks.harness import Figure, Found, Peer, Row
+
+_LABEL, _PLOT, _NOTE = 420, 300, 200
+_WIDTH, _LINE = _LABEL + _PLOT + _NOTE, 18
+_MIDDLE = _LABEL + _PLOT / 2
+_DECADES = 3
+_INK, _FAINT, _MET, _MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
+
+
+class Bar(NamedTuple):
+    """One line: what, how many times as much as it should be, and what stands behind the bar."""
+
+    what: str
+    times: float
+    note: str
+
+
+def svg(found: Sequence[Found], subtitle: str) -> str:
+    """The drawing; empty parts are left out."""
+    parts: list[str] = []
+    y = 44
+    for title, bars in (
+        ("Measured against its goal: 1 is the goal, right of it is better", goals(found)),
+        ("Peers at the same job, readings per CPU-second against ours: left of 1 is slower than ours", peers(found)),
+    ):
+        if bars:
+            parts += _section(title, bars, y)
+            y += _LINE * (len(bars) + 3)
+    return "".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" role="img" aria-labelledby="title"'
+            ' font-family="DejaVu Sans, Arial, sans-serif" font-size="10">',
+            f'<title id="title">Benchmarks, {escape(subtitle)}</title>',
+            f'<rect width="{_WIDTH}" height="{y}" fill="#fff"/>',
+            _text(12, 22, f"Benchmarks, {subtitle}", 'font-size="13" font-weight="bold"'),
+            *parts,
+            "</svg>",
+        ]
+    )
+
+
+def goals(found: Sequence[Found]) -> list[Bar]:
+    """Every line with a goal, and how many times over it is met; below 1 it is missed."""
+    bars = []
+    for one in found:
+        if isinstance(one, Row) and one.goal is not None:
+            bars.append(Bar(f"{one.job} / {one.reference}", one.ratio / one.goal, f"{one.ratio:.3g} of {one.goal:g}"))
+        elif isinstance(one, Figure) and one.goal is not None:
+            times = one.value / one.goal if one.is_least else one.goal / one.value
+            bound = "at least" if one.is_least else "at most"
+            bars.append(Bar(one.what, times, f"{one.value:,.3g} {one.unit}, {bound} {one.goal:,.3g}"))
+    return [bar._replace(note=f"{'met' if bar.times >= 1 else 'MISSED'}: {bar.note}") for bar in bars]
+
+
+def peers(found: Sequence[Found]) -> list[Bar]:
+    """Every peer's speed against the first, which is ours."""
+    present = [one for one in found if isinstance(one, Peer)]
+    return [
+        Bar(
+            one.name,
+            one.readings_per_s / present[0].readings_per_s,
+            "right: " + ", ".join(f"{name} {100 * count // one.kits} %" for name, count in one.right.items()),
+        )
+        for one in present
+    ]
+
+
+def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
+    bottom = top + _LINE * (len(bars) + 1)
+    parts = [_text(12, top, title, 'font-weight="bold"')]
+    for power in range(-_DECADES, _DECADES + 1):
+        x = _x(10.0**power)
+        parts.append(f'<path d="M{x:g} {top + 8}V{bottom}" stroke="{_FAINT}" stroke-width="{0.3 if power else 1}"/>')
+        parts.append(_text(x, bottom + 12, f"{10.0**power:g}", 'text-anchor="middle"'))
+    for number, bar in enumerate(bars, start=1):
+        y = top + _LINE * number
+        x = _x(bar.times)
+        left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
+        colour = _MET if bar.times >= 1 else _MISSED
+        parts.append(_text(_LABEL - 8, y + 3.5, bar.what, 'text-anchor="end"'))
+        parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
+        parts.append(_text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
+    return parts
+
+
+def _x(times: float) -> float:
+    """Where a ratio lies; what is off the scale lies at its end."""
+    power = max(-_DECADES, min(_DECADES, math.log10(times))) if times > 0 else -_DECADES
+    return round(_MIDDLE + _PLOT / 2 * power / _DECADES, 1)
+
+
+def _text(x: float, y: float, text: str, attributes: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" fill="{_INK}" {attributes}>{escape(text)}</text>'
