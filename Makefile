@@ -3,13 +3,17 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help install demo test test-long mutants bench bench-quick format lock clean python system-for-tests system-for-demo
+.PHONY: help install demo test test-long mutants bench bench-quick format lock clean python system-for-tests system-for-demo node-red
 
 PYTHON ?= python3
 # Debian keeps mosquitto in /usr/sbin, which is not on everybody's PATH; the tests start it.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 BIN := .venv/bin
 SYSTEM := deploy/system_packages.sh
+# What the benchmarks compare with is installed beside .venv's own packages, which stay as the lock names them.
+PEERS := .venv/bench
+WITH_PEERS := PYTHONPATH=$(CURDIR)/$(PEERS)
+NODE_RED := benchmarks/peers/node-red
 # The decision core: small enough to run again uncompiled, and compiled with every array index checked.
 CORE_TESTS := tests/test_kernels.py tests/test_history.py tests/test_exposure.py tests/test_stability.py tests/test_pipeline.py
 
@@ -39,23 +43,26 @@ mutants: .venv/.warm ## does a test fail for every small change of the rules' co
 	$(BIN)/mutmut run
 	$(BIN)/python tests/mutants.py
 
-bench: .venv/.warm ## throughput, memory and restart against other ways and against goals, in one run
-	$(BIN)/python -m benchmarks
+bench: system-for-tests .venv/.warm .venv/.peers node-red ## throughput, answers, memory and restart against goals and other tools; writes docs/benchmarks.*
+	$(WITH_PEERS) $(BIN)/pytest -q -rs -m peers tests/benchmarks
+	$(WITH_PEERS) $(BIN)/python -m benchmarks
 
-bench-quick: .venv/.warm ## the same with a twentieth of the fleet and of the stored readings
-	$(BIN)/python -m benchmarks --quick
+bench-quick: system-for-tests .venv/.warm .venv/.peers ## the same with a twentieth of the fleet and of the stored readings, and without Node-RED
+	$(WITH_PEERS) $(BIN)/python -m benchmarks --quick
 
 format: .venv/.warm ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: python ## resolve the dependencies anew into requirements.lock, and those of a gateway
+lock: python ## resolve the dependencies anew into requirements.lock, and those of a gateway and of the benchmarks
 	uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && \
 	$(PYTHON) -m venv "$$uv" && "$$uv/bin/pip" -q --disable-pip-version-check install uv && \
 	"$$uv/bin/uv" pip compile -q --system-certs --universal --generate-hashes --all-extras --group dev --no-annotate \
 	    --upgrade pyproject.toml -o requirements.lock && \
 	"$$uv/bin/uv" pip compile -q --system-certs --universal --generate-hashes --no-annotate \
-	    --constraints requirements.lock pyproject.toml -o deploy/gateway/requirements.lock
+	    --constraints requirements.lock pyproject.toml -o deploy/gateway/requirements.lock && \
+	"$$uv/bin/uv" pip compile -q --system-certs --universal --generate-hashes --no-annotate \
+	    --upgrade --constraints requirements.lock benchmarks/requirements.in -o benchmarks/requirements.lock
 
 clean: ## remove everything that the commands above made
 	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -86,3 +93,21 @@ system-for-demo: python
 .venv/.warm: .venv/.installed coldchain/kernels.py coldchain/arrhenius.py
 	$(BIN)/python -c "import coldchain.kernels, coldchain.arrhenius"
 	@touch $@
+
+# A peer that cannot be installed is no reason to measure nothing: its line in the table says that it is missing.
+.venv/.peers: benchmarks/requirements.lock .venv/.locked
+	@echo "installing what benchmarks/requirements.lock names into $(PEERS)"
+	@rm -rf $(PEERS)
+	@if $(BIN)/pip -q --disable-pip-version-check install --no-deps --require-hashes --only-binary :all: \
+	    -r benchmarks/requirements.lock --target $(PEERS); then touch $@; \
+	else rm -rf $(PEERS); echo "going on without polars, DuckDB and Bytewax, which cannot be installed here" >&2; fi
+
+node-red: .venv/.locked
+	@$(SYSTEM) wanted $(PYTHON) node
+	@cmp -s $(NODE_RED)/package-lock.json .venv/node-red/.installed || { \
+	    echo "installing what $(NODE_RED)/package-lock.json names into .venv/node-red" && \
+	    rm -rf .venv/node-red && mkdir -p .venv/node-red && \
+	    cp $(NODE_RED)/package.json $(NODE_RED)/package-lock.json .venv/node-red && \
+	    npm ci --prefix .venv/node-red --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error && \
+	    cp $(NODE_RED)/package-lock.json .venv/node-red/.installed; } || { \
+	    rm -rf .venv/node-red; echo "going on without Node-RED, which cannot be installed here" >&2; }

@@ -101,17 +101,19 @@ def _table_of_figures(figures: list[Figure]) -> Table:
 
 
 def _table_of_peers(peers: list[Peer]) -> Table:
+    kits = peers[0].kits if peers else 0
     table = Table(
-        title="The same messages, the same rule: time above 8 degC, known and unknown time, MKT",
-        caption="readings per CPU-second of what is counted, clean data; lines of code, ours: of the rules file; "
-        "kits whose four answers are right, times to the millisecond and MKT to 1e-7 degC",
+        title="Peers: the same messages, the same rule, and whether the answer is right",
+        caption="readings per CPU-second of what is counted, clean data in order; lines of code, ours of the rules "
+        f"file; then on how many of {kits} kits time above 8 degC, known and unknown time are right to the ms and MKT "
+        "to 1e-7 degC, by what befalls the messages",
     )
     table.add_column("by")
     table.add_column("counted")
-    for heading in ("readings", "lines", *(f"right, {name}" for name in (peers[0].right if peers else ()))):
-        table.add_column(heading, justify="right")
+    for heading in ("readings", "lines", *(peers[0].right if peers else ())):
+        table.add_column(heading, justify="right", no_wrap=True)
     for peer in peers:
-        right = (f"{count} of {peer.kits}" for count in peer.right.values())
+        right = (str(count) for count in peer.right.values())
         table.add_row(peer.name, peer.counted, _per_second(peer.readings_per_s), str(peer.lines), *right)
     return table
 

@@ -34,9 +34,7 @@ def write(found: Sequence[Found], folder: Path = DOCS) -> None:
 
 def describe(found: Sequence[Found]) -> dict[str, Any]:
     """The document: when, where, with what, and every line."""
-    lines = {
-        name: [_with_verdict(one) for one in found if isinstance(one, kind)] for name, kind in KINDS.items()
-    }
+    lines = {name: [_with_verdict(one) for one in found if isinstance(one, kind)] for name, kind in KINDS.items()}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "memory_gib": _memory_gib()},

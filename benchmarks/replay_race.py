@@ -56,7 +56,7 @@ WITH steps AS (
 )
 SELECT mkt_c, above_ms::BIGINT AS above_ms, coalesce(longest_ms, 0)::BIGINT AS longest_ms
 FROM sums LEFT JOIN longest USING (logger) ORDER BY logger
-"""
+"""  # noqa: S608 - numbers of this module
 
 
 def scripts(frame: pd.DataFrame) -> tuple[dict[str, Callable[[], Answer]], list[str]]:

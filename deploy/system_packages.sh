@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, and says in one line which one it could not install.
 #
-#   system_packages.sh required|wanted PYTHON GROUP...      GROUP: venv | print | broker | timeseries
+#   system_packages.sh required|wanted PYTHON GROUP...      GROUP: venv | print | broker | timeseries | node
 #
 # required: exit 1 when something is still missing at the end; wanted: say so and exit 0.
 set -eu
@@ -21,6 +21,8 @@ present() {
     fonts-dejavu-core) [ -n "$(fc-list 2>/dev/null)" ] ;;
     mosquitto | victoria-metrics) command -v "$1" >/dev/null ;;
     influxdb) command -v influxd >/dev/null ;;
+    nodejs) command -v node >/dev/null ;;
+    npm) command -v npm >/dev/null ;;
     *) return 1 ;;
     esac
 }
@@ -32,6 +34,7 @@ for group; do
     print) packages="$packages libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core" ;;
     broker) packages="$packages mosquitto" ;;
     timeseries) packages="$packages influxdb victoria-metrics" ;;
+    node) packages="$packages nodejs npm" ;;
     *) echo "system_packages.sh: no such group: $group" >&2 && exit 2 ;;
     esac
 done

@@ -65,7 +65,8 @@ class Waiting(StatefulLogic):
     """A logger whose readings wait, the earliest first, until they are older than the newest by `WAIT_MS`."""
 
     def __init__(self, resumed: Any = None) -> None:
-        self.sums, self.heap, self.held, self.newest_ms, self.done_ms = resumed or (Sums(), [], set(), 0, 0)
+        state: tuple[Sums, list[Reading], set[int], int, int] = resumed or (Sums(), [], set(), 0, 0)
+        self.sums, self.heap, self.held, self.newest_ms, self.done_ms = state
 
     def on_item(self, value: Reading) -> tuple[Iterable[Exposure], bool]:
         at_ms = value[0]

@@ -20,8 +20,8 @@ LOGGERS, DAYS = 300, 3
 FEWEST_LOGGERS = 40
 ROUNDS = 3
 HERE = Path(__file__).parent
-SERVER = "writer and server"
-NODE = "node, behind Mosquitto"
+SERVER = "writer, influxd"
+NODE = "node"
 
 
 def measure(share: int = 1) -> list[Peer | Absent]:
@@ -115,7 +115,9 @@ def _bytewax() -> list[Contestant]:
 def _influxdb() -> list[Contestant]:
     path, common = Path(influxdb_query.__file__), ("lines", "job", "_ask", "ANSWERS", "LINES_PER_WRITE")
     return [
-        Contestant(f"InfluxQL, {words}", lines.of_python(path, [name, *common]), influxdb_query.contestant(query), SERVER)
+        Contestant(
+            f"InfluxQL, {words}", lines.of_python(path, [name, *common]), influxdb_query.contestant(query), SERVER
+        )
         for words, name, query in (
             ("fill(previous)", "FILL_PREVIOUS", influxdb_query.FILL_PREVIOUS),
             ("5 min each point", "EACH_POINT", influxdb_query.EACH_POINT),

@@ -33,7 +33,7 @@ SELECT
   {A_K} / -ln(sum(covered * exp(-{A_K} / (mc / 1000 + 273.15))) / sum(covered) FILTER (mc IS NOT NULL)) - 273.15
 FROM covering
 GROUP BY logger
-"""
+"""  # noqa: S608 - numbers of this module
 
 
 def query(messages: Sequence[Message], _end_ms: int) -> Exposures:

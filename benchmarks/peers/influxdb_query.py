@@ -84,12 +84,14 @@ def contestant(points: str) -> Callable[[Sequence[Message], int], Run]:
     """Run the job with a server of its own; its CPU seconds are those of the writer and of the server."""
 
     def run(messages: Sequence[Message], end_ms: int) -> Run:
-        with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as (pid, port):
-            server = http.client.HTTPConnection("127.0.0.1", port)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _server(Path(folder)) as (pid, port),
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as server,
+        ):
             began = time.process_time() + processes.cpu_seconds(pid)
             exposures = job(server, points, messages, end_ms)
             took = time.process_time() + processes.cpu_seconds(pid) - began
-            server.close()
         return Run(exposures, took)
 
     return run
@@ -118,9 +120,9 @@ def _server(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 def _answers(port: int) -> bool:
-    try:
-        server = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        server.request("GET", "/ping")
-        return server.getresponse().status < 300
-    except OSError:
-        return False
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=1)) as server:
+        try:
+            server.request("GET", "/ping")
+            return server.getresponse().status < 300
+        except OSError:
+            return False

@@ -64,7 +64,7 @@ class Contestant(NamedTuple):
     name: str
     lines: int
     run: Callable[[Sequence[Message], int], Run]
-    counted: str = "its process"
+    counted: str = "itself"
 
 
 def in_process(job: Job) -> Callable[[Sequence[Message], int], Run]:

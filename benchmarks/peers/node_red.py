@@ -65,7 +65,7 @@ def _measured(port: int, pid: int, packets: Sequence[bytes]) -> Run:
     answered, subscribed = threading.Event(), threading.Event()
 
     def take(_client: Client, _data: object, message: MQTTMessage) -> None:
-        answers.append(message.payload)
+        answers.append(bytes(message.payload))
         answered.set()
 
     client = Client(CallbackAPIVersion.VERSION2, "benchmark")
@@ -90,6 +90,4 @@ def _measured(port: int, pid: int, packets: Sequence[bytes]) -> Run:
 
 
 def _exposures(told: dict[str, dict[str, float]]) -> Exposures:
-    return {
-        logger: Exposure(round(sums["above"]), round(sums["known"]), sums["mkt"]) for logger, sums in told.items()
-    }
+    return {logger: Exposure(round(sums["above"]), round(sums["known"]), sums["mkt"]) for logger, sums in told.items()}

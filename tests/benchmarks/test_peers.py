@@ -1,0 +1,178 @@
+"""The peers must be right where the table says so, and each way to be wrong has an example here.
+
+These need what the tests of the project need anyway; `test_installed_peers` needs what `make bench` installs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+import oracle
+from benchmarks.peers import contest, exact, influxdb_query, lines, ours, pandas_script, processes
+from benchmarks.peers.job import DAY_MS, GAP_AFTER_MS, INTERVAL_MS, START_MS, Exposure, Exposures, Job, Message
+from benchmarks.peers.traffic import Scenario
+from coldchain.readings import FAULT_MC
+from peer_examples import (
+    BY_NAME,
+    DOUBLED,
+    EIGHTEEN_MS,
+    END_MS,
+    FAR_APART,
+    LATE,
+    ONE_LOST,
+    SCENARIOS,
+    SIX_MS,
+    TWELVE_MS,
+    right,
+)
+
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=[one.name for one in SCENARIOS])
+
+
+def instant(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+@pytest.mark.parametrize("name", ["clean", "missing"])
+def test_the_exact_answers_are_those_of_the_oracle(name: str) -> None:
+    scenario = BY_NAME[name]
+    loggers = list(scenario.recordings)
+    start, end = instant(START_MS), instant(scenario.end_ms)
+    registry = {
+        "logger": [{"id": logger, "logging_interval": "5min"} for logger in loggers],
+        "place": [{"id": logger, "kind": "storage"} for logger in loggers],
+        "monitoring": [{"place": logger, "logger": logger, "from": start} for logger in loggers],
+        "kit": [{"id": logger, "profile": "p"} for logger in loggers],
+        "custody": [{"kits": [logger], "place": logger, "from": start, "to": end} for logger in loggers],
+    }
+    above = {"id": "above", "above_c": Decimal(8), "accumulated": "24h"}
+    profile = {"profile": "p", "version": 1, "label_high_c": Decimal(8), "limit": [above]}
+    items = [
+        oracle.Item(logger, "1", at, None if mc == FAULT_MC else mc, None)
+        for logger, columns in scenario.recordings.items()
+        for at, mc in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    said = {kit["kit"]: kit for kit in oracle.replay(registry, [profile], items)["kits"]}
+    for logger, found in exact.exposures(scenario.recordings).items():
+        kit = said[logger]
+        assert found.agrees(Exposure(kit["limits"][0]["used_ms"], kit["known_ms"], kit["mkt_c"]))
+        assert found.unknown_ms(DAY_MS) == kit["unknown_ms"]
+
+
+@every_scenario
+@pytest.mark.parametrize("way", [ours.replay, ours.message_by_message])
+def test_ours_is_right_on_everything(scenario: Scenario, way: Callable[[object], Job]) -> None:
+    assert right(scenario, way(scenario.recordings)(scenario.messages, scenario.end_ms))
+
+
+@every_scenario
+def test_pandas_is_right_once_it_sorts(scenario: Scenario) -> None:
+    assert right(scenario, pandas_script.sorted_first(scenario.messages, scenario.end_ms))
+
+
+@pytest.mark.parametrize("name", ["clean", "missing"])
+def test_pandas_is_right_without_sorting_on_what_comes_in_order(name: str) -> None:
+    scenario = BY_NAME[name]
+    assert right(scenario, pandas_script.as_it_arrives(scenario.messages, scenario.end_ms))
+
+
+def test_without_sorting_pandas_takes_away_time_for_late_readings() -> None:
+    assert pandas_script.sorted_first(LATE, END_MS)["lg-0"][:2] == (SIX_MS, EIGHTEEN_MS)
+    # back to the first late reading: eleven intervals less
+    assert pandas_script.as_it_arrives(LATE, END_MS)["lg-0"].above_ms == SIX_MS - 12 * INTERVAL_MS
+
+
+def test_without_sorting_pandas_takes_away_time_for_repeated_readings() -> None:
+    assert pandas_script.sorted_first(DOUBLED, END_MS)["lg-0"][:2] == (SIX_MS, TWELVE_MS)
+    assert pandas_script.as_it_arrives(DOUBLED, END_MS)["lg-0"][:2] == (0, SIX_MS)
+
+
+def influxql(points: str, messages: list[Message]) -> Exposures:
+    assert processes.program("influxd"), "these tests need influxd"
+    return influxdb_query.contestant(points)(messages, END_MS).exposures
+
+
+@pytest.mark.parametrize("name", ["clean", "late", "doubled"])
+@pytest.mark.parametrize(
+    "points", [influxdb_query.FILL_PREVIOUS, influxdb_query.EACH_POINT], ids=["fill(previous)", "each point"]
+)
+def test_influxdb_is_right_as_long_as_nothing_is_missing(name: str, points: str) -> None:
+    assert right(BY_NAME[name], influxql(points, BY_NAME[name].messages))
+
+
+def test_with_fill_previous_influxdb_knows_what_nobody_measured() -> None:
+    found = influxql(influxdb_query.FILL_PREVIOUS, FAR_APART)["lg-0"]
+    assert found.known_ms == DAY_MS
+    assert found.above_ms == 99 * INTERVAL_MS, "six readings above 8 degC stand for more than eight hours"
+
+
+def test_without_filling_influxdb_does_not_know_what_the_next_reading_covers() -> None:
+    assert pandas_script.sorted_first(ONE_LOST, END_MS)["lg-0"].known_ms == TWELVE_MS + INTERVAL_MS
+    assert influxql(influxdb_query.EACH_POINT, ONE_LOST)["lg-0"].known_ms == TWELVE_MS
+
+
+def test_the_scenarios_hold_what_their_names_say() -> None:
+    def instants(scenario: Scenario, logger: str) -> list[int]:
+        sent = [orjson.loads(one.payload) for one in scenario.messages]
+        return [document["t0"] for document in sent if document["logger"] == logger]
+
+    loggers = list(BY_NAME["clean"].recordings)
+    assert all(instants(BY_NAME["clean"], logger) == sorted(instants(BY_NAME["clean"], logger)) for logger in loggers)
+    assert any(instants(BY_NAME["late"], logger) != sorted(instants(BY_NAME["late"], logger)) for logger in loggers)
+    assert sorted(one.payload for one in BY_NAME["late"].messages) == sorted(
+        one.payload for one in BY_NAME["clean"].messages
+    )
+    assert {one.payload for one in BY_NAME["doubled"].messages} == {one.payload for one in BY_NAME["clean"].messages}
+    assert BY_NAME["doubled"].readings > BY_NAME["clean"].readings
+    holed = BY_NAME["missing"].recordings.values()
+    steps = np.concatenate([np.diff(at_ms) for at_ms, _ in holed])
+    assert (steps == GAP_AFTER_MS).any()
+    assert (steps > GAP_AFTER_MS).any()
+    assert any((mc == FAULT_MC).any() for _, mc in holed)
+    assert any(at_ms[-1] < END_MS - GAP_AFTER_MS for at_ms, _ in holed)
+    assert any(exposure.above_ms for exposure in exact.exposures(BY_NAME["clean"].recordings).values())
+
+
+def test_parts_of_one_hour_arrive_in_their_order() -> None:
+    arrived = [(document["logger"], document["t0"]) for document in map(orjson.loads, _payloads("missing"))]
+    for logger in BY_NAME["missing"].recordings:
+        assert all(one < other for one, other in pairwise(at for name, at in arrived if name == logger))
+
+
+def _payloads(name: str) -> list[bytes]:
+    return [one.payload for one in BY_NAME[name].messages]
+
+
+def test_an_answer_is_right_to_the_millisecond_and_nothing_known_is_no_number() -> None:
+    exact_one = Exposure(1, 2, 5.0)
+    assert Exposure(1, 2, 5.0 + 5e-8).agrees(exact_one)
+    for wrong in (Exposure(1, 2, 5.0 + 2e-7), Exposure(0, 2, 5.0), Exposure(1, 3, 5.0), Exposure(1, 2, None)):
+        assert not wrong.agrees(exact_one)
+    assert not Exposure(0, 0, 0.0).agrees(Exposure(0, 0, None))
+    assert contest.count_right({"a": exact_one}, {"a": exact_one, "b": exact_one}) == 1
+
+
+def test_lines_of_code_leave_out_what_is_not_code(tmp_path: Path) -> None:
+    module = tmp_path / "job.py"
+    module.write_text(
+        '"""Doc."""\nimport os\nA = 1\n\n\ndef f():\n    """Doc.\n\n    More."""\n    # why\n    return A\n'
+    )
+    assert lines.of_python(module, ["f", "A"]) == 3
+    with pytest.raises(ValueError, match="has no g"):
+        lines.of_python(module, ["g"])
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "find_spec", lambda _: None)
+    monkeypatch.setattr(processes, "program", lambda _: None)
+    present, absent = contest.contestants(["lg-0"], with_node=True)
+    assert [one.what for one in absent] == ["polars", "duckdb", "bytewax", "InfluxDB", "Node-RED"]
+    assert all(one.name.startswith(("coldchain", "pandas")) for one in present)
