@@ -1,7 +1,7 @@
 """The lines of a run as a self-contained SVG: bars on a logarithmic scale, right of the middle is good.
 
 Above, every goal: how many times over it is met. Below, the peers at one job: how many times faster or slower than
-ours, and on how many kits they are right. Met and missed are words as well as colours (palette after Okabe and Ito).
+ours, and whether they are right. What a colour says (palette after Okabe and Ito) stands beside it in words.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from typing import NamedTuple
 
 from benchmarks.harness import Figure, Found, Peer, Row
 
-_LABEL, _PLOT, _NOTE = 420, 300, 200
+_LABEL, _PLOT, _NOTE = 480, 280, 270
 _WIDTH, _LINE = _LABEL + _PLOT + _NOTE, 18
 _MIDDLE = _LABEL + _PLOT / 2
-_DECADES = 3
+_DECADES = 2
+_LONGEST = 80
 _INK, _FAINT, _MET, _MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
 
 
 class Bar(NamedTuple):
-    """One line: what, how many times as much as it should be, and what stands behind the bar."""
+    """One line: what, how many times as much as what it is compared with, and what stands behind the bar."""
 
     what: str
     times: float
     note: str
+    is_good: bool
 
 
 def svg(found: Sequence[Found], subtitle: str) -> str:
@@ -57,25 +59,36 @@ def goals(found: Sequence[Found]) -> list[Bar]:
     bars = []
     for one in found:
         if isinstance(one, Row) and one.goal is not None:
-            bars.append(Bar(f"{one.job} / {one.reference}", one.ratio / one.goal, f"{one.ratio:.3g} of {one.goal:g}"))
+            note = f"{one.ratio:.3g} times, at least {one.goal:g}"
+            bars.append(_goal(f"{one.job} / {one.reference}", one.ratio / one.goal, note))
         elif isinstance(one, Figure) and one.goal is not None:
             times = one.value / one.goal if one.is_least else one.goal / one.value
-            bound = "at least" if one.is_least else "at most"
-            bars.append(Bar(one.what, times, f"{one.value:,.3g} {one.unit}, {bound} {one.goal:,.3g}"))
-    return [bar._replace(note=f"{'met' if bar.times >= 1 else 'MISSED'}: {bar.note}") for bar in bars]
+            note = f"{_number(one.value)} {one.unit}, {'at least' if one.is_least else 'at most'} {_number(one.goal)}"
+            bars.append(_goal(one.what, times, note))
+    return bars
+
+
+def _goal(what: str, times: float, note: str) -> Bar:
+    return Bar(what, times, f"{'met' if times >= 1 else 'MISSED'}: {note}", times >= 1)
+
+
+def _number(value: float) -> str:
+    return f"{value / 1e6:.3g} M" if value >= 1e5 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def peers(found: Sequence[Found]) -> list[Bar]:
-    """Every peer's speed against the first, which is ours."""
+    """Every peer's speed against the first, which is ours, and on which data it is wrong."""
     present = [one for one in found if isinstance(one, Peer)]
-    return [
-        Bar(
-            one.name,
-            one.readings_per_s / present[0].readings_per_s,
-            "right: " + ", ".join(f"{name} {100 * count // one.kits} %" for name, count in one.right.items()),
-        )
-        for one in present
-    ]
+    bars = []
+    for one in present:
+        wrong = [
+            f"{name} {100 * (one.kits - count) / one.kits:.0f} %"
+            for name, count in one.right.items()
+            if count < one.kits
+        ]
+        note = f"WRONG kits: {', '.join(wrong)}" if wrong else "right on all"
+        bars.append(Bar(one.name, one.readings_per_s / present[0].readings_per_s, note, not wrong))
+    return bars
 
 
 def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
@@ -88,9 +101,10 @@ def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
     for number, bar in enumerate(bars, start=1):
         y = top + _LINE * number
         x = _x(bar.times)
+        what = bar.what if len(bar.what) <= _LONGEST else f"{bar.what[: _LONGEST - 1]}…"
         left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
-        colour = _MET if bar.times >= 1 else _MISSED
-        parts.append(_text(_LABEL - 8, y + 3.5, bar.what, 'text-anchor="end"'))
+        parts.append(_text(_LABEL - 8, y + 3.5, what, 'text-anchor="end"'))
+        colour = _MET if bar.is_good else _MISSED
         parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
         parts.append(_text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
     return parts

@@ -45,7 +45,8 @@ def describe(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _with_verdict(one: Found) -> dict[str, Any]:
-    line = asdict(one)
+    # more than four digits of a time on a shared machine are noise
+    line = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in asdict(one).items()}
     if isinstance(one, Row) and one.goal is not None:
         line["is_met"] = one.ratio >= one.goal
     if isinstance(one, Figure):
