@@ -31,6 +31,7 @@ from peer_examples import (
     SCENARIOS,
     SIX_MS,
     TWELVE_MS,
+    message,
     right,
 )
 
@@ -119,6 +120,12 @@ def test_without_filling_influxdb_does_not_know_what_the_next_reading_covers() -
     assert influxql(influxdb_query.EACH_POINT, ONE_LOST)["lg-0"].known_ms == TWELVE_MS
 
 
+def test_to_influxdb_a_fault_is_no_point() -> None:
+    messages = [message(1, [5000, None, 5000])]
+    assert influxql(influxdb_query.EACH_POINT, messages)["lg-0"].known_ms == 2 * INTERVAL_MS
+    assert influxql(influxdb_query.FILL_PREVIOUS, messages)["lg-0"].known_ms == DAY_MS
+
+
 def test_the_scenarios_hold_what_their_names_say() -> None:
     def instants(scenario: Scenario, logger: str) -> list[int]:
         sent = [orjson.loads(one.payload) for one in scenario.messages]
@@ -141,14 +148,25 @@ def test_the_scenarios_hold_what_their_names_say() -> None:
     assert any(exposure.above_ms for exposure in exact.exposures(BY_NAME["clean"].recordings).values())
 
 
-def test_parts_of_one_hour_arrive_in_their_order() -> None:
-    arrived = [(document["logger"], document["t0"]) for document in map(orjson.loads, _payloads("missing"))]
-    for logger in BY_NAME["missing"].recordings:
-        assert all(one < other for one, other in pairwise(at for name, at in arrived if name == logger))
+def test_what_a_logger_sends_in_order_arrives_in_order() -> None:
+    for name in ("clean", "missing"):
+        arrived = [(orjson.loads(one.payload), one.received_ms) for one in BY_NAME[name].messages]
+        for logger in BY_NAME[name].recordings:
+            own = [(document["t0"], received_ms) for document, received_ms in arrived if document["logger"] == logger]
+            assert all(t0 < next_t0 and at < next_at for (t0, at), (next_t0, next_at) in pairwise(own))
 
 
-def _payloads(name: str) -> list[bytes]:
-    return [one.payload for one in BY_NAME[name].messages]
+def test_exactly_8_degrees_is_not_above() -> None:
+    at_ms = START_MS + INTERVAL_MS * np.arange(1, 4)
+    mc = np.array([8000, 8000, 8001], np.int32)
+    at_the_bound = [message(1, mc.tolist())]
+    for found in (
+        exact.exposures({"lg-0": (at_ms, mc)}),
+        ours.replay(["lg-0"])(at_the_bound, END_MS),
+        pandas_script.as_it_arrives(at_the_bound, END_MS),
+        influxql(influxdb_query.EACH_POINT, at_the_bound),
+    ):
+        assert found["lg-0"].above_ms == INTERVAL_MS
 
 
 def test_an_answer_is_right_to_the_millisecond_and_nothing_known_is_no_number() -> None:
