@@ -73,7 +73,9 @@ def job(server: http.client.HTTPConnection, points: str, messages: Sequence[Mess
         _ask(server, "POST", "/write?db=trial&precision=ms", "\n".join(batch).encode())
     question = ANSWERS.format(points=points.format(start=START_MS, end=end_ms), a=A_K)
     told = json.loads(_ask(server, "POST", "/query?" + urlencode({"q": question, "db": "trial"})))["results"]
-    known, above, mkt_c = ({one["tags"]["logger"]: one["values"][0][1] for one in each["series"]} for each in told)
+    known, above, mkt_c = (
+        {one["tags"]["logger"]: one["values"][0][1] for one in each.get("series", ())} for each in told
+    )
     return {
         logger: Exposure(above.get(logger, 0) * INTERVAL_MS, known[logger] * INTERVAL_MS, mkt_c[logger])
         for logger in known
