@@ -6,6 +6,8 @@ A benchmark is a module with a `measure` that returns a list of what `harness.Fo
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from benchmarks.harness import ROUNDS, Absent, Figure, Found, Peer, Row
 from benchmarks.peers import contest
 
 RACES = (replay_race.measure, decoding.measure, guarding.measure)
+WIDTH_IN_A_FILE = 140
 QUICK_SHARE = 20
 """A quick run weighs and restarts one of so many parts of the full fleet."""
 
@@ -28,10 +31,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"one {QUICK_SHARE}th of the fleet and of the readings")
     is_quick = parser.parse_args().quick
+    load_before = os.getloadavg()[0]
     found = measure(QUICK_SHARE if is_quick else 1)
     show(found)
     if not is_quick:
-        record.write(found)
+        record.write(found, load_before)
 
 
 def measure(share: int) -> list[Found]:
@@ -52,7 +56,7 @@ def measure(share: int) -> list[Found]:
 
 def show(found: Sequence[Found]) -> None:
     """Print what was measured, as tables; a table without a line is left out."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE)
     rows, figures, peers = (
         [one for one in found if isinstance(one, Row)],
         [one for one in found if isinstance(one, Figure)],

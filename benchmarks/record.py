@@ -23,21 +23,29 @@ PACKAGES = ("numpy", "numba", "orjson", "cbor2", "paho-mqtt", "pandas", "polars"
 KINDS: dict[str, type[Found]] = {"races": Row, "figures": Figure, "peers": Peer, "absent": Absent}
 
 
-def write(found: Sequence[Found], folder: Path = DOCS) -> None:
-    """Write `benchmarks.json` and `benchmarks.svg`."""
-    document = describe(found)
+def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> None:
+    """Write `benchmarks.json` and `benchmarks.svg`. `load_before`: how many others wanted the processor at the start."""
+    document = describe(found, load_before)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / "benchmarks.json").write_bytes(orjson.dumps(document, option=options))
-    subtitle = f"{document['date'][:10]}, {document['machine']['processor']}, {document['machine']['cores']} cores"
+    machine = document["machine"]
+    subtitle = (
+        f"{document['date'][:10]}, {machine['processor']}, {machine['cores']} cores, load before {load_before:.1f}"
+    )
     (folder / "benchmarks.svg").write_text(chart.svg(found, subtitle) + "\n", encoding="utf-8")
 
 
-def describe(found: Sequence[Found]) -> dict[str, Any]:
+def describe(found: Sequence[Found], load_before: float) -> dict[str, Any]:
     """The document: when, where, with what, and every line."""
     lines = {name: [_with_verdict(one) for one in found if isinstance(one, kind)] for name, kind in KINDS.items()}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "memory_gib": _memory_gib()},
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": _memory_gib(),
+            "load_before": round(load_before, 1),
+        },
         "python": platform.python_version(),
         "versions": versions(),
         **lines,

@@ -21,10 +21,11 @@ FOUND: list[Found] = [MET, MISSED, OURS, OTHER, Absent("Node-RED", "not installe
 
 
 def test_the_json_has_every_line_with_date_machine_and_versions(tmp_path: Path) -> None:
-    record.write(FOUND, tmp_path)
+    record.write(FOUND, 1.25, tmp_path)
     document = orjson.loads((tmp_path / "benchmarks.json").read_bytes())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", document["date"])
     assert document["machine"]["cores"] >= 1
+    assert document["machine"]["load_before"] == 1.2
     assert document["versions"]["numpy"]
     assert [len(document[kind]) for kind in ("races", "figures", "peers", "absent")] == [1, 1, 2, 1]
     assert document["races"][0]["is_met"] is True
