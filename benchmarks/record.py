@@ -24,7 +24,7 @@ KINDS: dict[str, type[Found]] = {"races": Row, "figures": Figure, "peers": Peer,
 
 
 def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> None:
-    """Write `benchmarks.json` and `benchmarks.svg`. `load_before`: how many others wanted the processor at the start."""
+    """Write `benchmarks.json` and `benchmarks.svg`. `load_before`: how many wanted the processor at the start."""
     document = describe(found, load_before)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / "benchmarks.json").write_bytes(orjson.dumps(document, option=options))
