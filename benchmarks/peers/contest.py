@@ -28,16 +28,20 @@ def measure(share: int = 1) -> list[Peer | Absent]:
     """Ours first, then every peer that runs here, or why it does not. With a `share` Node-RED is left out."""
     scenarios = traffic.scenarios(max(FEWEST_LOGGERS, LOGGERS // share), DAYS)
     answers = [exact.exposures(scenario.recordings) for scenario in scenarios]
-    present, absent = contestants(scenarios[0].recordings, with_node=share == 1)
-    right = [
-        {
-            scenario.name: count_right(one.run(scenario.messages, scenario.end_ms).exposures, answer)
-            for scenario, answer in zip(scenarios, answers, strict=True)
-        }
-        for one in present
-    ]
-    for one, found in zip(present[:2], right, strict=False):
-        assert set(found.values()) == {len(answers[0])}, f"{one.name} is wrong: {found}"
+    able, absent = contestants(scenarios[0].recordings, with_node=share == 1)
+    present: list[Contestant] = []
+    right: list[dict[str, int]] = []
+    for one in able:
+        try:
+            found = [one.run(scenario.messages, scenario.end_ms).exposures for scenario in scenarios]
+        except RuntimeError as exc:  # a server that does not start: the others are measured all the same
+            absent.append(Absent(one.name, str(exc)))
+            continue
+        present.append(one)
+        right.append({each.name: count_right(*pair) for each, *pair in zip(scenarios, found, answers, strict=True)})
+    kits = len(answers[0])
+    for one, counts in zip(present[:2], right, strict=False):
+        assert set(counts.values()) == {kits}, f"{one.name} is wrong: {counts}"
     clean = scenarios[0]
     # the order goes round, and all have run before: see harness
     seconds: list[list[float]] = [[] for _ in present]
@@ -48,7 +52,10 @@ def measure(share: int = 1) -> list[Peer | Absent]:
     count = clean.readings
     rows = zip(present, seconds, right, strict=True)
     return [
-        *(Peer(one.name, one.counted, count / median(s), one.lines, len(answers[0]), found) for one, s, found in rows),
+        *(
+            Peer(one.name, one.counted, count / median(s), one.lines, len(answers[0]), counts)
+            for one, s, counts in rows
+        ),
         *absent,
     ]
 

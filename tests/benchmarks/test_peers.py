@@ -16,8 +16,21 @@ import orjson
 import pytest
 
 import oracle
-from benchmarks.peers import contest, exact, influxdb_query, lines, ours, pandas_script, processes
-from benchmarks.peers.job import DAY_MS, GAP_AFTER_MS, INTERVAL_MS, START_MS, Exposure, Exposures, Job, Message
+from benchmarks.harness import Absent, Peer
+from benchmarks.peers import contest, exact, influxdb_query, lines, ours, pandas_script, processes, traffic
+from benchmarks.peers.job import (
+    DAY_MS,
+    GAP_AFTER_MS,
+    INTERVAL_MS,
+    START_MS,
+    Contestant,
+    Exposure,
+    Exposures,
+    Job,
+    Message,
+    Run,
+    in_process,
+)
 from benchmarks.peers.traffic import Scenario
 from coldchain.readings import FAULT_MC
 from peer_examples import (
@@ -194,3 +207,25 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     present, absent = contest.contestants(["lg-0"], with_node=True)
     assert [one.what for one in absent] == ["polars", "duckdb", "bytewax", "InfluxDB", "Node-RED"]
     assert all(one.name.startswith(("coldchain", "pandas")) for one in present)
+
+
+def test_a_peer_that_does_not_start_is_said_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_messages: object, _end_ms: int) -> Run:
+        raise RuntimeError("influxd does not start")
+
+    loggers = list(BY_NAME["clean"].recordings)
+    works = Contestant("coldchain", 1, in_process(ours.replay(loggers)))
+    monkeypatch.setattr(contest, "contestants", lambda *_, **__: ([works, Contestant("InfluxQL", 1, fails)], []))
+    monkeypatch.setattr(traffic, "scenarios", lambda *_: SCENARIOS)
+    measured, absent = contest.measure()
+    assert isinstance(measured, Peer)
+    assert measured.right == dict.fromkeys(["clean", "late", "doubled", "missing"], len(loggers))
+    assert absent == Absent("InfluxQL", "influxd does not start")
+
+
+def test_the_benchmark_stops_if_ours_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Contestant("coldchain", 1, in_process(pandas_script.as_it_arrives))
+    monkeypatch.setattr(contest, "contestants", lambda *_, **__: ([wrong], []))
+    monkeypatch.setattr(traffic, "scenarios", lambda *_: SCENARIOS)
+    with pytest.raises(AssertionError, match="coldchain is wrong"), np.errstate(all="ignore"):
+        contest.measure()
