@@ -20,6 +20,7 @@ LOGGERS, DAYS = 300, 3
 FEWEST_LOGGERS = 40
 ROUNDS = 3
 HERE = Path(__file__).parent
+OURS = "coldchain"
 SERVER = "writer, influxd"
 NODE = "node"
 
@@ -34,14 +35,14 @@ def measure(share: int = 1) -> list[Peer | Absent]:
     for one in able:
         try:
             found = [one.run(scenario.messages, scenario.end_ms).exposures for scenario in scenarios]
-        except RuntimeError as exc:  # a server that does not start: the others are measured all the same
+        except processes.NoAnswer as exc:  # the others are measured all the same
             absent.append(Absent(one.name, str(exc)))
             continue
         present.append(one)
         right.append({each.name: count_right(*pair) for each, *pair in zip(scenarios, found, answers, strict=True)})
     kits = len(answers[0])
-    for one, counts in zip(present[:2], right, strict=False):
-        assert set(counts.values()) == {kits}, f"{one.name} is wrong: {counts}"
+    for one, counts in zip(present, right, strict=True):
+        assert set(counts.values()) == {kits} or not one.name.startswith(OURS), f"{one.name} is wrong: {counts}"
     clean = scenarios[0]
     # the order goes round, and all have run before: see harness
     seconds: list[list[float]] = [[] for _ in present]
@@ -52,10 +53,7 @@ def measure(share: int = 1) -> list[Peer | Absent]:
     count = clean.readings
     rows = zip(present, seconds, right, strict=True)
     return [
-        *(
-            Peer(one.name, one.counted, count / median(s), one.lines, len(answers[0]), counts)
-            for one, s, counts in rows
-        ),
+        *(Peer(one.name, one.counted, count / median(s), one.lines, kits, counts) for one, s, counts in rows),
         *absent,
     ]
 
@@ -70,8 +68,8 @@ def contestants(loggers: Iterable[str], *, with_node: bool) -> tuple[list[Contes
     loggers = tuple(loggers)
     rules = lines.of_text(ours.RULES.read_text(encoding="utf-8").splitlines(), "#")
     present = [
-        Contestant("coldchain, replay", rules, _quiet(ours.replay(loggers))),
-        Contestant("coldchain, message by message", rules, _quiet(ours.message_by_message(loggers))),
+        Contestant(f"{OURS}, replay", rules, _quiet(ours.replay(loggers))),
+        Contestant(f"{OURS}, message by message", rules, _quiet(ours.message_by_message(loggers))),
         _script("pandas, as it arrives", pandas_script.as_it_arrives, "frame", "evaluate"),
         _script("pandas, sorted first", pandas_script.sorted_first, "frame", "evaluate"),
     ]

@@ -104,7 +104,7 @@ def _ask(server: http.client.HTTPConnection, method: str, path: str, body: bytes
     answer = server.getresponse()
     said = answer.read()
     if answer.status >= 300 or b'"error"' in said:
-        raise RuntimeError(f"InfluxDB says {answer.status}: {said[:500]!r}")
+        raise processes.NoAnswer(f"InfluxDB says {answer.status}: {said[:500]!r}")
     return said
 
 

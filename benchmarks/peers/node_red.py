@@ -76,11 +76,11 @@ def _measured(port: int, pid: int, packets: Sequence[bytes]) -> Run:
     client.loop_start()
     try:
         if not subscribed.wait(ANSWER_WITHIN_S):
-            raise RuntimeError("the broker does not answer")
+            raise processes.NoAnswer("the broker does not answer")
         began = processes.cpu_seconds(pid)
         publisher = raw_publisher.started(port, packets)
         if not answered.wait(ANSWER_WITHIN_S):
-            raise RuntimeError("Node-RED does not answer")
+            raise processes.NoAnswer("Node-RED does not answer")
         took = processes.cpu_seconds(pid) - began
         publisher.join()
     finally:

@@ -16,6 +16,10 @@ START_WITHIN_S = 60.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+class NoAnswer(RuntimeError):
+    """A program does not start, or does not answer as it should."""
+
+
 def program(name: str) -> str | None:
     """Where a program is; None: not installed."""
     return shutil.which(name, path=PATH)
@@ -48,7 +52,7 @@ def running(
             while not is_ready():
                 if one.poll() is not None or time.monotonic() > give_up:
                     said = (folder / "output.log").read_text(encoding="utf-8", errors="replace")
-                    raise RuntimeError(f"{command[0]} does not start: {said[-500:]}")
+                    raise NoAnswer(f"{command[0]} does not start: {said[-500:]}")
                 time.sleep(0.05)
             yield one.pid
         finally:

@@ -211,7 +211,7 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_peer_that_does_not_start_is_said_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_messages: object, _end_ms: int) -> Run:
-        raise RuntimeError("influxd does not start")
+        raise processes.NoAnswer("influxd does not start")
 
     loggers = list(BY_NAME["clean"].recordings)
     works = Contestant("coldchain", 1, in_process(ours.replay(loggers)))
