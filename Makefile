@@ -108,6 +108,6 @@ node-red: .venv/.locked
 	    echo "installing what $(NODE_RED)/package-lock.json names into .venv/node-red" && \
 	    rm -rf .venv/node-red && mkdir -p .venv/node-red && \
 	    cp $(NODE_RED)/package.json $(NODE_RED)/package-lock.json .venv/node-red && \
-	    npm ci --prefix .venv/node-red --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error && \
+	    npm ci --prefix .venv/node-red --ignore-scripts --omit=optional --no-audit --no-fund >.venv/npm.log 2>&1 && \
 	    cp $(NODE_RED)/package-lock.json .venv/node-red/.installed; } || { \
-	    rm -rf .venv/node-red; echo "going on without Node-RED, which cannot be installed here" >&2; }
+	    rm -rf .venv/node-red; echo "going on without Node-RED, which cannot be installed here: .venv/npm.log" >&2; }
