@@ -18,7 +18,7 @@ import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 
 from coldchain import broker as broker_module
-from coldchain import history
+from coldchain import history, writer
 from coldchain import service as service_module
 from coldchain.broker import Broker
 from coldchain.ledger.ledger import Ledger
@@ -103,14 +103,14 @@ def _forget(broker: Broker, count: int) -> None:
 
 def acknowledges_failures() -> None:
     """Acknowledge although the store has failed, and go on with the next."""
-    commit = Service._commit
+    store = Service._store
 
     def careless(self: Service, *what: Any) -> bool:
-        commit(self, *what)
-        self._retry_at = 0.0
+        store(self, *what)
         return True
 
-    Service._commit = careless  # type: ignore[method-assign]
+    Service._store = careless  # type: ignore[method-assign]
+    writer.RETRY_S = 0.0
 
 
 def alerts_apart() -> None:
@@ -195,7 +195,7 @@ def die_at_step(step: int = 0, log: str = "") -> None:
         return connection
 
     sqlite3.connect = connected  # type: ignore[assignment]
-    before(Client, "ack", "acknowledge")
+    before(Broker, "acknowledge", "acknowledge")
     before(Client, "publish", "publish")
     before(Broker, "close", "disconnect")
     before(os, "fsync", "fsync")
