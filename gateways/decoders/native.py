@@ -28,9 +28,7 @@ _SPAN_MC = HIGHEST_MC - ABSOLUTE_ZERO_MC
 _LARGEST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The hour and the zone are bounded here: `fromisoformat` takes +00:60 as an hour, and from Python 3.13 on 24:00.
-_INSTANT = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?[0-5]\d)", re.ASCII
-)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?[0-5]\d)", re.ASCII)
 _UNITS: tuple[Unit, ...] = ("c", "f", "k")
 _INTEGERS: set[type] = {int}
 _INTEGERS_OR_NULL: set[type] = {int, type(None)}

@@ -71,7 +71,9 @@ def make_service(tmp_path: Path, mosquitto: Mosquitto, zygote: Zygote) -> Iterat
     """Makes services over ledgers that know a registry, each in a folder of its own."""
     made: list[Service] = []
 
-    def make(registry: str, more: str = "", *, port: int | None = None, folder: Path | None = None, log: Path | None = None) -> Service:
+    def make(
+        registry: str, more: str = "", *, port: int | None = None, folder: Path | None = None, log: Path | None = None
+    ) -> Service:
         name = f"service-{len(made)}"
         more = f'client_id = "{name}"\n{more}'
         found = Service(folder or tmp_path / name, port or mosquitto.port, zygote, registry, more, log)

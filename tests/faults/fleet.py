@@ -90,7 +90,9 @@ class Fleet:
             readings = min(self._chance.randint(1, LONGEST), MINUTES - minute)
             if self._chance.random() < 0.15:
                 level = self._chance.choice((1000, 4000, 5000, 5000, 8000, 9000, 26_000))
-            mc = [None if self._chance.random() < 0.01 else level + self._chance.randint(-50, 50) for _ in range(readings)]
+            mc = [
+                None if self._chance.random() < 0.01 else level + self._chance.randint(-50, 50) for _ in range(readings)
+            ]
             document = {
                 "v": 1,
                 "logger": logger,

@@ -35,7 +35,9 @@ Act = dict[str, Any]
 class Service:
     """`coldchain run` as a process: forked from the zygote or started cold."""
 
-    def __init__(self, folder: Path, port: int, zygote: Zygote, registry: str, more: str = "", log: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, zygote: Zygote, registry: str, more: str = "", log: Path | None = None
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.ledger, self.settings = folder / "coldchain.db", written_settings(folder, port, more)
         self.starts = 0
@@ -61,7 +63,9 @@ class Service:
         code = "from faults.sabotage import main; main()" if acts else "from coldchain.cli import main; main()"
         more = [str(self.settings), json.dumps(acts)] if acts else ["run", "--settings", str(self.settings)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-c", code, *more], stdout=log, stderr=log, env=ENVIRONMENT)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code, *more], stdout=log, stderr=log, env=ENVIRONMENT
+            )
         self._pid = self._process.pid
 
     def connected(self, within_s: float = 30.0) -> None:
@@ -398,10 +402,10 @@ def come_to_rest(service: Service, sender: Gateways, within_s: float = 120.0) ->
 
 
 def eventually_still(service: Service) -> None:
-    """Wait until no reading has come for a second."""
+    """Wait until no reading has come for half a second."""
     before, since = service.readings(), time.monotonic()
     until = since + 120
-    while time.monotonic() - since < 1.0 and time.monotonic() < until:
+    while time.monotonic() - since < 0.5 and time.monotonic() < until:
         time.sleep(0.1)
         if (now := service.readings()) != before:
             before, since = now, time.monotonic()
@@ -429,7 +433,9 @@ class StoringBroker(Mosquitto):
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         said = [line.split() for line in SHIPPED.read_text(encoding="utf-8").splitlines() if line[:1].isalpha()]
-        kept = {words[0]: words[1] for words in said if words[0].startswith(("persistence", "autosave", "max_", "set_tcp"))}
+        kept = {
+            words[0]: words[1] for words in said if words[0].startswith(("persistence", "autosave", "max_", "set_tcp"))
+        }
         del kept["max_qos"]  # belongs to its listeners
         assert {"persistence", "autosave_interval", "max_queued_messages", "max_inflight_messages"} <= kept.keys()
         kept["persistence_location"] = f"{folder}/"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 
 from coldchain import broker as broker_module
 from coldchain import history, writer
@@ -146,13 +146,13 @@ def die_at_publish_of(topic: str) -> None:
 def leaks(copies: int) -> None:
     """Keep every payload for ever."""
     kept: list[bytes] = []
-    hear = Broker._on_message
+    take = Service.take
 
-    def careless(self: Broker, client: Client, data: Any, message: MQTTMessage) -> None:
-        kept.extend(bytes(bytearray(message.payload)) for _ in range(copies))
-        hear(self, client, data, message)
+    def careless(self: Service) -> None:
+        kept.extend(bytes(bytearray(each.payload)) for each in self._broker.arrived for _ in range(copies))
+        take(self)
 
-    Broker._on_message = careless  # type: ignore[method-assign]
+    Service.take = careless  # type: ignore[method-assign]
 
 
 def die_at_step(step: int = 0, log: str = "") -> None:

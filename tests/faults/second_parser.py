@@ -319,7 +319,11 @@ def _columns(document: dict[str, Any]) -> Columns:
         if type(stated) is not dict:
             raise Refused
         for position, reason in stated.items():
-            if type(position) is not str or not re.fullmatch(r"0|[1-9][0-9]{0,3}", position) or int(position) not in faults:
+            if (
+                type(position) is not str
+                or not re.fullmatch(r"0|[1-9][0-9]{0,3}", position)
+                or int(position) not in faults
+            ):
                 raise Refused
             faults[int(position)] = _name(reason)
     return _times(document, len(mc)), mc, faults
@@ -369,7 +373,7 @@ def _rows(rows: Any) -> Columns:
             mc.append(FAULT)
             faults[position] = "null" if reason is None else _name(reason)
             continue
-        if type(value) not in {int, float} or not math.isfinite(value) :
+        if type(value) not in {int, float} or not math.isfinite(value):
             raise Refused
         found = _milli(value, units[0])
         if not -273_150 <= found <= 1_000_000:

@@ -29,20 +29,20 @@ class Size:
 
 SHORT = Size(
     name="short",
-    kills=12,
-    control_kills=4,
+    kills=8,
+    control_kills=3,
     broker_kills=2,
-    lives=10,
-    steps_apart=12,
+    lives=8,
+    steps_apart=16,
     payloads=10_000,
     stored_payloads=200,
-    locked_s=2.0,
-    hole_s=3.0,
-    trickle_s=2.0,
+    locked_s=1.0,
+    hole_s=1.5,
+    trickle_s=1.0,
     cuts=2,
     jumps=4,
     fleet=50,
-    fleet_hours=12,
+    fleet_hours=6,
     faster=8_000,
 )
 

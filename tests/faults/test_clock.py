@@ -31,7 +31,12 @@ MESSAGES_EACH = 40
 def jumps(chance: random.Random, count: int) -> list[tuple[str, int]]:
     """(what, by how much the clock is off then [ms]); each kind in turn, and right again at the end."""
     now_ms = system_clock()
-    kinds = [("an hour on", HOUR_MS), ("an hour back", -HOUR_MS), ("to 1970", 60_000 - now_ms), ("to 2100", IN_2100_MS - now_ms)]
+    kinds = [
+        ("an hour on", HOUR_MS),
+        ("an hour back", -HOUR_MS),
+        ("to 1970", 60_000 - now_ms),
+        ("to 2100", IN_2100_MS - now_ms),
+    ]
     found = [kinds[number % 4] for number in range(count)]
     chance.shuffle(found)
     return [*found, ("right again", 0)]
@@ -142,5 +147,11 @@ def test_control_believing_every_device_time_is_seen(
         account = settle(service, sender.published.values(), sender.promised(), judged=False)
         compare(service, account, sender.published.values())
     book.control(
-        "clock", "believes every device time", 1, "jump", account, fails=bool(account.wrong), note="; ".join(account.wrong)
+        "clock",
+        "believes every device time",
+        1,
+        "jump",
+        account,
+        fails=bool(account.wrong),
+        note="; ".join(account.wrong),
     )

@@ -70,7 +70,10 @@ def traffic(fleet: int, hours: int, chance: random.Random) -> Iterator[tuple[int
                 "mc": [level + chance.randint(-900, 900) for _ in range(IN_A_MESSAGE)],
             }
             body = json.dumps(document).encode()
-            yield due_ms, Sent(number, f"gw-{logger % GATEWAYS}", f"lg-{logger}", 1, first, first + IN_A_MESSAGE - 1, body)
+            yield (
+                due_ms,
+                Sent(number, f"gw-{logger % GATEWAYS}", f"lg-{logger}", 1, first, first + IN_A_MESSAGE - 1, body),
+            )
             number += 1
 
 
@@ -158,7 +161,9 @@ def test_control_a_leaking_service_is_caught(
     leaks: Act = {"do": "leaks", "copies": copies}
     weighed, lasts_s, account = a_long_time(tmp_path, make_service, mosquitto, chance, SHORT, book, leaks)
     fails = not is_flat(weighed, lasts_s)
-    book.control("long run", "a service that leaks", SHORT.fleet_hours, "h", account, fails=fails, note=told(weighed, lasts_s))
+    book.control(
+        "long run", "a service that leaks", SHORT.fleet_hours, "h", account, fails=fails, note=told(weighed, lasts_s)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,9 @@ def recovered(sender: Gateways, within_s: float) -> float:
     began = time.monotonic()
     waiting = set(sender.published)
     while not waiting <= sender.promised():
-        assert time.monotonic() - began < within_s, f"{len(waiting - sender.promised())} not there after {within_s:.0f} s"
+        assert time.monotonic() - began < within_s, (
+            f"{len(waiting - sender.promised())} not there after {within_s:.0f} s"
+        )
         time.sleep(0.05)
     return time.monotonic() - began
 

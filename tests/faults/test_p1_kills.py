@@ -68,7 +68,13 @@ def lives(
 
 
 def killed(
-    folder: Path, make_service: MakeService, broker: Mosquitto, chance: random.Random, kills: int, book: Book, *acts: Act
+    folder: Path,
+    make_service: MakeService,
+    broker: Mosquitto,
+    chance: random.Random,
+    kills: int,
+    book: Book,
+    *acts: Act,
 ) -> tuple[Service, Account]:
     """The account after so many kills."""
     count = kills * MESSAGES_EACH
@@ -100,6 +106,4 @@ def test_control_a_service_that_acknowledges_before_the_commit_loses_readings(
 ) -> None:
     kills = size.control_kills
     service, account = killed(tmp_path, make_service, mosquitto, chance, kills, book, {"do": "acknowledges_first"})
-    book.control(
-        "P1", "acknowledges before the commit", service.ends[-9], "kills", account, fails=account.lost > 0
-    )
+    book.control("P1", "acknowledges before the commit", service.ends[-9], "kills", account, fails=account.lost > 0)

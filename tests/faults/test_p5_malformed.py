@@ -191,5 +191,3 @@ def test_the_raw_bytes_of_malformed_payloads_are_in_the_ledger(
         kept = [bytes(row[0]) for row in connection.execute("SELECT payload FROM message ORDER BY id")]
     account.lost = sum(a != b for a, b in zip(kept, payloads, strict=True))
     book.promise("P5", "raw bytes kept in the ledger", len(payloads), "payloads", account)
-
-

@@ -76,7 +76,7 @@ def test_a_full_disk_stops_the_acknowledgements_and_nothing_else(
     service.connected()
     with gateways(mosquitto.port, tmp_path / "journal.ndjson") as sender:
         fill(service, sender, fleet, most)
-        time.sleep(2.0)
+        time.sleep(1.0)
         at_full = len(sender.receipted)
         is_alive = service.ended() is None
         # what was receipted is there although the disk is full
@@ -108,7 +108,7 @@ def test_a_full_disk_is_over_once_there_is_room_without_any_restart(
     service.connected()
     with gateways(mosquitto.port, tmp_path / "journal.ndjson") as sender:
         fill(service, sender, fleet, most)
-        time.sleep(2.0)
+        time.sleep(1.0)
         give_room(small_disk)
         began = time.monotonic()
         eventually(sender.settled, 60)
@@ -150,9 +150,7 @@ def hold_write_lock(ledger: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-@pytest.mark.parametrize(
-    ("what", "hold"), [("BEGIN EXCLUSIVE", hold_database), ("the lock file", hold_write_lock)]
-)
+@pytest.mark.parametrize(("what", "hold"), [("BEGIN EXCLUSIVE", hold_database), ("the lock file", hold_write_lock)])
 def test_a_ledger_that_somebody_else_holds_is_waited_for(
     tmp_path: Path,
     mosquitto: Mosquitto,
@@ -193,11 +191,11 @@ def test_control_acknowledging_although_the_ledger_is_locked_loses_readings(
     service.start({"do": "acknowledges_failures"}, {"do": "impatient"})
     service.connected()
     with gateways(mosquitto.port, tmp_path / "journal.ndjson", forgets=True) as sender:
-        holder = threading.Thread(target=hold_database, args=(service.ledger, 2.0))
+        holder = threading.Thread(target=hold_database, args=(service.ledger, 1.0))
         holder.start()
         time.sleep(0.1)
         sender.publish(*fleet.messages(100))
         holder.join()
         come_to_rest(service, sender)
         account: Account = settle(service, sender.published.values(), sender.promised())
-    book.control("locked", "acknowledges on a store error", 2, "s", account, fails=account.lost > 0)
+    book.control("locked", "acknowledges on a store error", 1, "s", account, fails=account.lost > 0)

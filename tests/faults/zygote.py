@@ -116,7 +116,9 @@ def _warm_up() -> None:
     fleet = Fleet(loggers=2, seed=1)
     with fleet.rules_folder() as rules:
         registry = parse_registry([("registry.toml", fleet.registry())])
-        pipeline.replay([batch for message in fleet.messages(20) for batch in message.batches()], registry, load_profiles(rules))
+        pipeline.replay(
+            [batch for message in fleet.messages(20) for batch in message.batches()], registry, load_profiles(rules)
+        )
 
 
 def _serve(asked: dict[str, Any]) -> None:

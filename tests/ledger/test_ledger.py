@@ -253,7 +253,6 @@ def test_a_failed_delivery_is_tried_again_ever_later_but_never_given_up(ledger: 
     assert set(pauses[9:]) == {300}
 
 
-
 def test_an_alert_put_off_by_a_clock_that_was_set_back_since_is_due(ledger: Ledger) -> None:
     in_2100_ms = 4_102_444_800_000
     ledger.save(*full_step(), in_2100_ms)
