@@ -1,4 +1,4 @@
-"""`make faults`: every scenario with its full numbers, in two lanes, and the page docs/fault-report.md about what was found.
+"""`make faults`: every scenario with its full numbers, in two lanes, and docs/fault-report.md about what was found.
 
 `python -m faults.command [--seed N] [--short] [--report FILE]`; exit code 1 if a promise is broken or a control did not
 fail.

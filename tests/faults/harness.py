@@ -128,8 +128,8 @@ class Service:
 class Gateways:
     """Publishers after the contract of receipts, and a journal of all they did, which is what the account goes by.
 
-    A message is kept until a receipt covers it, and published again if none comes for a while; with `forgets` it is gone
-    once the broker has taken it: what a gateway must not do.
+    A message is kept until a receipt covers it, and published again if none comes for a while; with `forgets` it is
+    gone once the broker has taken it: what a gateway must not do.
     """
 
     AGAIN_S = 3.0
@@ -428,7 +428,7 @@ SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto" / "mosquitto.conf"
 
 
 class StoringBroker(Mosquitto):
-    """Mosquitto with what the shipped file says of persistence, queues and packets; without its TLS and its passwords."""
+    """Mosquitto with what the shipped file says of persistence, queues and packets; without TLS and passwords."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)

@@ -68,7 +68,7 @@ def clock(offset_file: str = "", started_ms: int | None = None, faster: int = 1,
 
 def impatient() -> None:
     """Wait a tenth of a second for a locked ledger, not half a minute."""
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connected(*args: Any, **named: Any) -> sqlite3.Connection:
         return connect(*args, **{**named, "timeout": 0.1})
@@ -109,7 +109,7 @@ def acknowledges_failures() -> None:
         store(self, *what)
         return True
 
-    Service._store = careless  # type: ignore[method-assign]
+    Service._store = careless  # type: ignore[assignment,method-assign]
     writer.RETRY_S = 0.0
 
 
@@ -128,7 +128,7 @@ def alerts_apart() -> None:
 
 def believes_every_time() -> None:
     """Take every device time for what it says."""
-    history.is_verified = lambda batch, _logger: np.ones(len(batch), np.bool_)
+    history.is_verified = lambda batch, _logger: np.ones(len(batch), np.bool_)  # type: ignore[assignment]
 
 
 def die_at_publish_of(topic: str) -> None:
@@ -140,7 +140,7 @@ def die_at_publish_of(topic: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return publish(self, where, *args, **named)
 
-    Client.publish = deadly  # type: ignore[method-assign]
+    Client.publish = deadly  # type: ignore[assignment,method-assign]
 
 
 def leaks(copies: int) -> None:
@@ -158,8 +158,8 @@ def leaks(copies: int) -> None:
 def die_at_step(step: int = 0, log: str = "") -> None:
     """Number every step that changes something durable or visible; die by SIGKILL just before number `step`.
 
-    Steps: every writing SQL statement of the ledger's connection and every commit, every acknowledgement and publication,
-    every file that is made durable or renamed. Names go into `log` if there is one.
+    Steps: every writing SQL statement of the ledger's connection and every commit, every acknowledgement and
+    publication, every file that is made durable or renamed. Names go into `log` if there is one.
     """
     count = 0
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else -1
@@ -186,7 +186,7 @@ def die_at_step(step: int = 0, log: str = "") -> None:
         if words and words[0] in {"BEGIN", "COMMIT", "ROLLBACK", "INSERT", "UPDATE", "DELETE", "CREATE"}:
             note(" ".join(words[:3]) if words[0] in {"INSERT", "DELETE"} else " ".join(words[:2]))
 
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connected(database: Any, *args: Any, **named: Any) -> sqlite3.Connection:
         connection = connect(database, *args, **named)

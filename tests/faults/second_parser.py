@@ -129,7 +129,7 @@ def _check_levels(text: str) -> None:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+    found: dict[str, Any] = dict(pairs)
     if len(found) != len(pairs):
         raise Refused
     for text in (*found, *found.values()):
@@ -252,7 +252,7 @@ class Cbor:
             raise Refused from exc
 
     def _list(self, length: int | None, level: int) -> list[Any]:
-        found = []
+        found: list[Any] = []
         while length is None or len(found) < length:
             value = self.item(level + 1, may_break=length is None)
             if value is StopIteration:

@@ -94,7 +94,8 @@ def test_a_cut_loses_nothing_and_is_over_within_the_stated_bound(
         come_to_rest(service, sender)
         account = settle(service, sender.published.values(), sender.promised())
     what = {"reset": "connections reset", "hole": "black hole", "trickle": "one byte a second"}[kind]
-    note = f"each {lasts_s:.0f} s, recovered after {longest_s:.1f} s at most (bound {bound_s:.0f} s); {account.messages} messages"
+    note = f"each {lasts_s:.0f} s, recovered after {longest_s:.1f} s at most, bound {bound_s:.0f} s; "
+    note += f"{account.messages} messages"
     book.promise("network", what, cuts, "cuts", account, note)
 
 

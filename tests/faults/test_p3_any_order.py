@@ -1,4 +1,4 @@
-"""P3: any order, duplicates, delays and crashes give the verdicts, events and report of one batch: lives as machines."""
+"""P3: any order, duplicates, delays and crashes give the verdicts, events and report of one batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NOW_MS = START_MS + 30 * 86_400_000
 
 @dataclass
 class MemoryBroker:
-    """A broker that sends again what was not acknowledged: all that Mosquitto does for one session, without a network."""
+    """Sends again what was not acknowledged: all that Mosquitto does for one session, without a network."""
 
     queue: list[tuple[str, bytes]] = field(default_factory=list)
     arrived: list[Arrived] = field(default_factory=list)
@@ -258,7 +258,7 @@ def test_lives_in_disorder_with_crashes_end_like_one_batch(size: Size, seed: int
     class Seeded(Life):
         pass
 
-    Seeded._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]  # what @seed sets on a test
+    Seeded._hypothesis_internal_use_seed = seed  # what @seed sets on a test
     run_state_machine_as_test(Seeded, settings=amount)
     note = f"{Seeded.crashes} crashes; equal verdicts, events, readings and SHA-256 of the report"
     book.promise("P3", "lives in disorder against one batch", Seeded.done, "lives", Account(), note)

@@ -47,7 +47,7 @@ BROKEN = ("coldchain/v1/basel/gw-1/lg-0/readings", b'{"v":1,"logger":"lg-0","mc"
 def a_life(
     folder: Path, make_service: MakeService, broker: Mosquitto, acts: list[Act], *, forgets: bool = False
 ) -> Iterator[tuple[Service, Gateways]]:
-    """The scenario, up to its end or the death of the service: arrivals, an event, its revision, alerts, a checkpoint."""
+    """Arrivals, an event, its revision, alerts, a checkpoint: up to the end or the death of the service."""
     service = make_service(Fleet(loggers=2, seed=1).registry(), folder=folder)
     # the broker keeps a session for it before anything is published
     service.start({"do": "quick"})

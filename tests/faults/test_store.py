@@ -1,4 +1,4 @@
-"""The ledger's disk is full, or somebody else holds the ledger: nothing is acknowledged, nothing lost, all resumes alone."""
+"""The ledger's disk is full, or somebody else holds the ledger: nothing is lost, and all resumes alone."""
 
 from __future__ import annotations
 
