@@ -78,6 +78,7 @@ class Broker:
         self._is_linked = self._is_subscribed = self._has_session = False
         self._refusal = self._failure = ""
         self._published: dict[int, int] = {}
+        self._announced: dict[int, str] = {}
         self._pause_s, self._retry_at = 1.0, 0.0
         self._speaks_5 = mqtt.protocol == "5"
         self._client = self._new_client()
@@ -221,7 +222,7 @@ class Broker:
 
     def announce(self, topic: str, body: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1: the client sends it again after a reconnect until the broker has taken it."""
-        self._client.publish(topic, body, qos=1, retain=retain)
+        self._announced[self._client.publish(topic, body, qos=1, retain=retain).mid] = topic
 
     def close(self) -> None:
         """Disconnect cleanly. The session stays: what arrives meanwhile is delivered at the next start."""
@@ -278,8 +279,9 @@ class Broker:
         if outbox_id is not None:
             error = f"the broker refuses it: {reason}" if reason.is_failure else ""
             self.deliveries.append(Delivery(outbox_id, self._clock(), error))
-        elif reason.is_failure:
-            log.error("the broker refuses a message of the service", reason=str(reason))
+        announced = self._announced.pop(mid, None)
+        if announced is not None and reason.is_failure:
+            log.error("the broker refuses a message of the service", topic=announced, reason=str(reason))
 
 
 def _text(topic: bytes) -> str | None:

@@ -139,6 +139,7 @@ class Writer:
                 waited=waited,
                 unless_changed_since=kept.version,
             )
+        self._works()
         self.has_alerts |= bool(alerts)
         self._log(messages, change)
         return position
@@ -188,17 +189,24 @@ class Writer:
         """Whether the ledger has not failed within the last second."""
         return time.monotonic() >= self._retry_at
 
-    def guarded(self, act: Callable[[], None]) -> bool:
-        """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away."""
+    def guarded(self, act: Callable[[], object]) -> bool:
+        """Whether the ledger did its part; if not, nothing is acknowledged and the next attempt is a second away.
+
+        An act that gives True has written something.
+        """
         try:
-            act()
+            if act() is True:
+                self._works()
         except EnvironmentFailed as failed:
             log.critical("ledger failed: nothing is acknowledged until it works again", error=str(failed))
             self._is_failing, self._retry_at = True, time.monotonic() + RETRY_S
             self._metrics.failing(True)
             return False
+        return True
+
+    def _works(self) -> None:
+        """A transaction is on disk. Only that proves anything: what has nothing to write succeeds on a full disk too."""
         if self._is_failing:
             log.info("ledger works again")
         self._is_failing = False
         self._metrics.failing(False)
-        return True

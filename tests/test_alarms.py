@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from coldchain.alerts.alarm_watch import allowed_s
 from coldchain.settings import Alarms, Alerts
 
 START_MS = 1_772_359_200_000
+GUIDE = Path(__file__).parents[1] / "docs" / "operate.md"
 AFTER_S = allowed_s(Alarms())
 LEDGER, GATEWAY = Trouble(Kind.LEDGER, detail="locked"), Trouble(Kind.GATEWAY, "basel/gw-1")
 
@@ -45,6 +47,23 @@ def test_every_kind_is_told_within_its_bound(kind: Kind, after_s: float) -> None
     watched = Watched()
     told = [(second, found) for second in range(4000) if (found := watched.at(second, Trouble(kind)))]
     assert told[0] == (after_s, [(kind, Change.RAISED)])
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("ledger_after_s", "10 s"),
+        ("broker_after_s", "60 s"),
+        ("email_after_s", "10 min"),
+        ("gateway_after_s", "5 min"),
+        ("service_after_s", "60 s"),
+        ("projection_after_s", "1 h"),
+    ],
+)
+def test_the_guide_states_the_bounds_that_are_in_force(key: str, words: str) -> None:
+    number, unit = words.split()
+    assert getattr(Alarms(), key) == int(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+    assert f"{words} (`{key}`)" in GUIDE.read_text(encoding="utf-8")
 
 
 def test_a_full_disk_is_told_at_once() -> None:

@@ -136,6 +136,22 @@ def test_a_topic_that_is_no_text_is_kept_with_a_reason() -> None:
     assert (message.reason, message.payload) == ("topic_not_utf8", payload(0, 5000))
 
 
+def test_only_a_transaction_on_disk_says_that_a_failing_ledger_works_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_more: object) -> int:
+        raise EnvironmentFailed("ledger", "disk full")
+
+    with structlog.testing.capture_logs() as logs:
+        with monkeypatch.context() as patch:
+            patch.setattr(running.ledger, "save", broken)
+            running.get(payload(0, 5000))
+            running.turn()
+            assert "ledger works again" not in [line["event"] for line in logs]
+        running.turn()
+    assert [line["event"] for line in logs].count("ledger works again") == 1
+
+
 RECEIPT = "coldchain/v1/basel/gw-1/receipt"
 
 

@@ -32,8 +32,9 @@ class Outbox:
         self._email_since_s: dict[int, float] = {}
         self.email_error = ""
 
-    def record(self) -> None:
-        """Write down what became of deliveries; EnvironmentFailed keeps them for the next time."""
+    def record(self) -> bool:
+        """Write down what became of deliveries, and whether there was anything; EnvironmentFailed keeps it for the next
+        time."""
         self._results += self._broker.deliveries
         self._broker.deliveries = []
         if self._email is not None:
@@ -44,13 +45,14 @@ class Outbox:
                 if not delivery.error:
                     self._email_since_s.pop(delivery.outbox_id, None)
         if not self._results:
-            return
+            return False
         self._ledger.record_deliveries(self._results)
         for delivery in self._results:
             self._under_way.discard(delivery.outbox_id)
             if delivery.error:
                 log.warning("alert not delivered", outbox_id=delivery.outbox_id, error=delivery.error)
         self._results = []
+        return True
 
     def hand_on(self) -> None:
         """Start the delivery of every row that is due and not under way."""
