@@ -51,8 +51,8 @@ def fill(service: Service, sender: Gateways, fleet: Fleet, most: int) -> None:
     published = 0
     while not failing(service):
         assert published < most, "the disk did not fill"
-        sender.publish(*(next(messages) for _ in range(20)))
-        published += 20
+        sender.publish(*(next(messages) for _ in range(40)))
+        published += 40
         time.sleep(0.1)
     sender.publish(*(next(messages) for _ in range(BURST)))
 
