@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.book import Book, MakeService
-from faults.harness import Service
+from faults.running import Service
 from faults.sizes import FULL, SHORT, Size
 from faults.zygote import Zygote
 from processes import PLAIN, Mosquitto

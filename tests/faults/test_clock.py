@@ -16,9 +16,11 @@ from coldchain.profiles import load_profiles
 from coldchain.readings import ReadingBatch
 from coldchain.registry import parse_registry
 from coldchain.service import system_clock
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet
-from faults.harness import Account, Act, Service, come_to_rest, gateways, settle
+from faults.running import Act, Service
+from faults.senders import come_to_rest, gateways
 from faults.sizes import Size
 from faults.test_p4_every_step import message
 from processes import Mosquitto, eventually

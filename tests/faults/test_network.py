@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from coldchain import broker as broker_module
+from faults.account import settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet
-from faults.harness import Act, Gateways, come_to_rest, gateways, settle
 from faults.proxy import Proxy
+from faults.running import Act
+from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import FULL, Size
 from processes import Mosquitto
 

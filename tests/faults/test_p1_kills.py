@@ -7,9 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet, Sent
-from faults.harness import Account, Act, Gateways, Service, come_to_rest, gateways, settle
+from faults.running import Act, Service
+from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import Size
 from processes import Mosquitto
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.account import settle
 from faults.book import Book, MakeService
+from faults.brokers import StoringBroker
 from faults.fleet import Fleet
-from faults.harness import StoringBroker, come_to_rest, gateways, settle
+from faults.senders import come_to_rest, gateways
 from faults.sizes import Size
 
 MESSAGES_EACH = 60

@@ -32,9 +32,9 @@ from coldchain.ledger.ledger import Ledger
 from coldchain.report import content
 from coldchain.service import Service
 from coldchain.settings import load_settings
+from faults.account import Account
 from faults.book import Book
 from faults.fleet import Fleet
-from faults.harness import Account
 from faults.sizes import Size
 from histories import START_MS, Case
 from oracle import Item

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet, Sent
-from faults.harness import Account, Act, Gateways, Service, forget_session, gateways, settle
+from faults.running import Act, Service
+from faults.senders import Gateways, forget_session, gateways
 from faults.sizes import Size
 from processes import Heard, Mosquitto, eventually, listening
 from service_values import MINUTE_MS, START_MS

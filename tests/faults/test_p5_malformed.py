@@ -19,9 +19,9 @@ from coldchain.ledger.ledger import Ledger
 from coldchain.profiles import load_profiles
 from coldchain.registry import parse_registry
 from faults import second_parser
+from faults.account import Account
 from faults.book import Book
 from faults.foreign import FOREIGN
-from faults.harness import Account
 from faults.mutations import LOGGER, TOPIC, Mutant
 from faults.sizes import Size
 from gateways.decoders import decode

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from coldchain.errors import EnvironmentFailed
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet
-from faults.harness import Account, Gateways, Service, come_to_rest, gateways, settle
+from faults.running import Service
+from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import Size
 from processes import Mosquitto, eventually
 

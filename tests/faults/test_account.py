@@ -10,9 +10,10 @@ import pytest
 from coldchain.ledger.entries import Message
 from coldchain.ledger.ledger import Ledger
 from coldchain.pipeline import Step
+from faults.account import Account, settle
 from faults.book import MakeService
 from faults.fleet import LATER_MS, Fleet, Sent
-from faults.harness import Account, Service, settle
+from faults.running import Service
 from ledger_values import event
 
 
