@@ -52,11 +52,13 @@ format: .venv/.warm ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: python ## resolve the dependencies anew into requirements.lock
+lock: python ## resolve the dependencies anew into requirements.lock, and those of a gateway
 	uv=$$(mktemp -d) && trap 'rm -rf "$$uv"' EXIT && \
 	$(PYTHON) -m venv "$$uv" && "$$uv/bin/pip" -q --disable-pip-version-check install uv && \
 	"$$uv/bin/uv" pip compile -q --system-certs --universal --generate-hashes --all-extras --group dev --no-annotate \
-	    --upgrade pyproject.toml -o requirements.lock
+	    --upgrade pyproject.toml -o requirements.lock && \
+	"$$uv/bin/uv" pip compile -q --system-certs --universal --generate-hashes --no-annotate \
+	    --constraints requirements.lock pyproject.toml -o deploy/gateway/requirements.lock
 
 clean: ## remove everything that the commands above made
 	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -24,8 +24,7 @@ class Commits:
         """Around one commit: EnvironmentFailed if the disk has no room for it, and note what becomes of it."""
         self._began_s = time.monotonic()
         try:
-            if self._guard is not None:
-                self._guard.check()
+            self.check_room()
             yield
         except EnvironmentFailed as failed:
             self.error = str(failed)
@@ -36,6 +35,11 @@ class Commits:
             self._failing_since_s, self.error = None, ""
         finally:
             self._began_s = None
+
+    def check_room(self) -> None:
+        """EnvironmentFailed if the disk has no room for anything more."""
+        if self._guard is not None:
+            self._guard.check()
 
     @property
     def is_holding(self) -> bool:

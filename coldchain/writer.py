@@ -178,6 +178,7 @@ class Writer:
         if self._kept is None or self._kept.position == self._checkpointed:
             return
         try:
+            self._commits.check_room()
             keeper.write_checkpoint(self._ledger, self._kept, self._clock())
         except EnvironmentFailed as failed:
             log.error("no checkpoint: the next start will read more of the ledger", error=str(failed))
@@ -205,7 +206,7 @@ class Writer:
         return True
 
     def _works(self) -> None:
-        """A transaction is on disk. Only that proves anything: what has nothing to write succeeds on a full disk too."""
+        """A transaction is on disk. Only that proves anything: what has nothing to write succeeds on a full disk."""
         if self._is_failing:
             log.info("ledger works again")
         self._is_failing = False

@@ -120,14 +120,23 @@ class Connection:
         way: str = "password",
         client_id: str = "",
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        keepalive: int = 60,
+        acknowledges: bool = True,
     ) -> None:
         self.answers: list[ReasonCode] = []
         self.published: dict[int, ReasonCode] = {}
         self.heard: list[tuple[str, bytes]] = []
         self.ready = False
         self.losses = 0
+        self.keepalive_s: int | None = None
         clean = None if protocol == MQTTProtocolVersion.MQTTv5 else True
-        self.client = Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=protocol)
+        self.client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=clean,
+            protocol=protocol,
+            manual_ack=not acknowledges,
+        )
         own = broker.certificates / "clients" / (user or "nobody")
         has_certificate = way == "certificate" and user is not None
         self.client.tls_set(
@@ -143,12 +152,13 @@ class Connection:
         self.client.on_subscribe = lambda *_: setattr(self, "ready", True)
         self.client.on_publish = lambda _c, _d, mid, reason, _p: self.published.update({mid: reason})
         self.client.on_message = lambda _c, _d, message: self.heard.append((message.topic, bytes(message.payload)))
-        self.client.connect("127.0.0.1", broker.port_of(way))
+        self.client.connect("127.0.0.1", broker.port_of(way), keepalive)
         self.client.loop_start()
         eventually(lambda: self.ready or self.losses > 0 or any(answer.is_failure for answer in self.answers))
 
-    def _on_connect(self, client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+    def _on_connect(self, client: Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         self.answers.append(reason)
+        self.keepalive_s = getattr(properties, "ServerKeepAlive", None)
         if self._topic is None:
             self.ready = not reason.is_failure
         else:

@@ -43,7 +43,8 @@ def test_only_the_owner_reads_a_key(tmp_path: Path) -> None:
     make_certificates(tmp_path, "client", "basel/gw-1")
     keys = list(tmp_path.rglob("*.key"))
     assert len(keys) == 3
-    assert all(key.stat().st_mode & 0o077 == 0 for key in keys)
+    folders = [tmp_path / "authority", tmp_path / "clients", tmp_path / "clients" / "basel"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in keys + folders)
 
 
 def test_a_folder_may_be_named_from_elsewhere_and_hold_a_space(tmp_path: Path) -> None:

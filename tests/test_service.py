@@ -309,6 +309,8 @@ def test_what_is_missing_is_asked_for_again_and_again_and_then_unknown_until_it_
     assert unknown_ms(running) == MINUTE_MS
     assert ledger.audit_verify().problems == ()
     assert unknown_ms(restarted(tmp_path, ledger, running.now_ms)) == MINUTE_MS
+    running.service.writer.checkpoint()
+    assert unknown_ms(restarted(tmp_path, ledger, running.now_ms)) == MINUTE_MS
 
     running.broker.told.clear()
     running.now_ms += 3_600_000

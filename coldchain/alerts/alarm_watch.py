@@ -70,7 +70,7 @@ class AlarmWatch:
         self._after_s = allowed_s(settings.alarms)
         self._heard: SimpleQueue[Arrived] = SimpleQueue()
         self._to_publish: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
-        self._gateways: dict[str, tuple[Status, float]] = {}
+        self._gateways: dict[str, Status] = {}
         self._standing: dict[Key, Standing] = {}
         self._seen_lag, self._moved_s = projection.lag, time.monotonic()
         self._stopped = threading.Event()
@@ -112,7 +112,7 @@ class AlarmWatch:
     def look(self, now_s: float, now_ms: int) -> None:
         """Look once, and tell what there is to tell; called by the thread every second."""
         for arrived in drain(self._heard):
-            self._hear(arrived, now_s)
+            self._hear(arrived)
         seen = list(self._troubles(now_s))
         every_s = self._settings.alarms.repeat_every_s
         self._standing, notices = step(self._standing, seen, self._after_s, every_s, now_s, now_ms)
@@ -121,7 +121,7 @@ class AlarmWatch:
         if self._mail is not None:
             self._mail.turn(now_s)
 
-    def _hear(self, arrived: Arrived, now_s: float) -> None:
+    def _hear(self, arrived: Arrived) -> None:
         try:
             gateway, status = gateway_of(arrived.topic or ""), status_of(arrived.payload)
         except ValueError as exc:
@@ -132,11 +132,9 @@ class AlarmWatch:
         if status is None:
             self._gateways.pop(gateway, None)
             return
-        before, since_s = self._gateways.get(gateway, (status, now_s))
         if status.alarms is None:  # a last will: what was wrong before is not known to be right now
-            status = status._replace(alarms=before.alarms)
-        # The last will that is heard again at a reconnect does not make a gateway's absence any shorter.
-        self._gateways[gateway] = status, since_s if before.is_online == status.is_online else now_s
+            status = status._replace(alarms=self._gateways.get(gateway, status).alarms)
+        self._gateways[gateway] = status
 
     def _troubles(self, now_s: float) -> Iterator[Trouble]:
         room = self._guard.look()
@@ -151,15 +149,16 @@ class AlarmWatch:
         if not self._broker.is_linked:
             mqtt = self._settings.mqtt
             yield Trouble(Kind.BROKER, detail=f"{mqtt.host}:{mqtt.port}")
-            self._excuse_gateways(now_s)
         if self._mail is not None:
             unsent = self._outbox.email_waiting_since_s, self._mail.waiting_since_s
             since = [each for each in unsent if each is not None]
             if since:
                 yield Trouble(Kind.EMAIL, detail=self._mail.error or self._outbox.email_error, since_s=min(since))
-        for gateway, (status, changed_s) in self._gateways.items():
+        for gateway, status in self._gateways.items():
+            # A broker that ends sends the last wills of all: without it nothing new is said of them, and the absence of
+            # those that do not come back counts from its return.
             if not status.is_online and (self._broker.is_linked or self._is_told(gateway)):
-                yield Trouble(Kind.GATEWAY, gateway, since_s=changed_s)
+                yield Trouble(Kind.GATEWAY, gateway)
             for name, problem in dict(status.alarms or ()).items():
                 yield Trouble(Kind.GATEWAY_ALARM, f"{gateway} {name}", f"{gateway} {name}: {problem}")
         yield from self._stalled(now_s)
@@ -167,11 +166,6 @@ class AlarmWatch:
     def _is_told(self, gateway: str) -> bool:
         standing = self._standing.get(Key(Kind.GATEWAY, gateway))
         return standing is not None and standing.told > 0
-
-    def _excuse_gateways(self, now_s: float) -> None:
-        """Let the absence of gateways count from the broker's return: when it ends it sends all their last wills."""
-        for gateway, (status, since_s) in self._gateways.items():
-            self._gateways[gateway] = status, since_s if self._is_told(gateway) else now_s
 
     def _stalled(self, now_s: float) -> Iterator[Trouble]:
         """Trouble while no pass of the projection ends well."""

@@ -72,7 +72,7 @@ def _columns(remembered: Remembered, key: str) -> dict[str, NDArray[Any]]:
         "arrivals": remembered.arrivals,
         "silent_until": remembered.silent_until,
         "places": [[place, *instants] for place, instants in remembered.put_away.items()],
-        "lost": [[*key, gaps] for key, gaps in remembered.lost.items()],
+        "lost": [[*key, [list(gap) for gap in gaps]] for key, gaps in remembered.lost.items()],
         "series": _names(remembered.series),
         "unverified": _names(remembered.unverified),
         "groups": [

@@ -65,8 +65,8 @@ def parse(content: str, file: str) -> Mapping:
     except tomllib.TOMLDecodeError as exc:
         raise BadInput(f"not valid TOML: {exc}", file=file) from exc
     if "like" in written:
-        return _mapping(Table(_base(written, file) | written, file, ""))
-    return _mapping(Table(written, file, ""))
+        return from_table(Table(_base(written, file) | written, file, ""))
+    return from_table(Table(written, file, ""))
 
 
 def _base(written: dict[str, Any], file: str) -> dict[str, Any]:
@@ -79,7 +79,8 @@ def _base(written: dict[str, Any], file: str) -> dict[str, Any]:
     return {key: value for key, value in base.items() if key != "tested"}
 
 
-def _mapping(table: Table) -> Mapping:
+def from_table(table: Table) -> Mapping:
+    """The mapping that a table states; it may be part of another file."""
     times = tuple(map(_time, table.tables("time")))
     topics = table.take("topics", several(_topic_filter))
     readings = tuple(_reading(one, times, topics) for one in table.tables("reading"))

@@ -60,6 +60,20 @@ class Table:
             raise self.refuse(key, "is missing" if found is None else f"must be a table: [{key}]", found)
         return Table(found, self._file, f"{self._where}{key}.")
 
+    def has(self, key: str) -> bool:
+        """Whether a key is there."""
+        self._asked.append(key)
+        return key in self._values
+
+    def raw(self, key: str) -> Any:
+        """The value of a key as it stands, unchecked, None if it is absent: for `under`."""
+        self._asked.append(key)
+        return self._values.pop(key, None)
+
+    def under(self, values: dict[str, Any]) -> Table:
+        """Another table whose mistakes are named as if it stood here."""
+        return Table(values, self._file, self._where)
+
     def end(self) -> None:
         """Refuse the first key that was not asked for."""
         for key, value in self._values.items():

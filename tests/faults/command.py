@@ -1,4 +1,4 @@
-"""`make faults`: every scenario with its full numbers, in two lanes, and docs/fault-report.md about what was found.
+"""`make faults`: every scenario with its full numbers, in lanes, and docs/fault-report.md about what was found.
 
 `python -m faults.command [--seed N] [--short] [--report FILE]`; exit code 1 if a promise is broken or a control did not
 fail.
@@ -37,7 +37,10 @@ LANES = (
 )
 """What runs beside what: the long waits of the second beside the work of the first."""
 
-PROMISES = {"P1", "P2", "P3", "P4", "P5", "disk full", "locked", "network", "clock", "long run"}
+ALONE = ("test_flood.py",)
+"""What measures delays, after everything else."""
+
+PROMISES = {"P1", "P2", "P3", "P4", "P5", "disk full", "locked", "network", "clock", "long run", "flood"}
 
 
 @dataclass(slots=True)
@@ -58,9 +61,13 @@ def main() -> int:
     arguments = parser.parse_args()
     console, began, at = Console(), time.monotonic(), datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        lanes = [start(Path(folder) / f"lane-{number}", files, arguments) for number, files in enumerate(LANES)]
+        lanes: list[Lane] = []
+        found: list[Figure] = []
         try:
-            found = watch(lanes, console)
+            for number, together in enumerate((LANES, (ALONE,))):
+                started = [start(Path(folder) / f"{number}-{n}", files, arguments) for n, files in enumerate(together)]
+                lanes += started
+                found += watch(started, console)
         finally:
             for lane in lanes:
                 if lane.process.poll() is None:

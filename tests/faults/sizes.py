@@ -25,6 +25,8 @@ class Size:
     fleet: int
     fleet_hours: int
     faster: int
+    flood_per_s: int
+    flood_s: int
 
 
 SHORT = Size(
@@ -44,6 +46,8 @@ SHORT = Size(
     fleet=50,
     fleet_hours=6,
     faster=8_000,
+    flood_per_s=2_000,
+    flood_s=4,
 )
 
 FULL = Size(
@@ -63,4 +67,6 @@ FULL = Size(
     fleet=500,
     fleet_hours=72,
     faster=1_000,
+    flood_per_s=10_000,
+    flood_s=30,
 )

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,37 @@ def test_a_disk_that_fills_is_told_then_nothing_is_taken_and_it_goes_on_alone(
         eventually(lambda: told(heard, "disk_filling") == ["raised", "ended"])
         assert told(heard, "disk_full") == (["raised", "ended"] if stops else [])
     assert service.process.poll() is None
+
+
+def test_a_disk_without_a_free_page_is_told_and_the_service_lives_through_it(
+    mosquitto: Mosquitto, make_service: MakeService, small_disk: Path, inbox: Inbox, mail_port: int
+) -> None:
+    inbox.start()
+    ledger = small_disk / "coldchain.db"
+    with Ledger.open(ledger) as opened:
+        opened.register("registry.toml", PAST_REGISTRY, "ann", START_MS)
+    unguarded = f'[ledger]\npath = "{ledger}"\nalarm_percent = 100\nstop_percent = 100\n'
+    service = make_service(QUICK + unguarded + mail(mail_port), registry=None)
+    service.start()
+    with listening(mosquitto.port, OPERATOR) as heard:
+        fill_to_the_last_page(small_disk)
+        publish(mosquitto.port, *[(topic(), payload(20 * n, *[5000 + n] * 20)) for n in range(200)])
+        eventually(lambda: "raised" in told(heard, "ledger_failing"))
+        assert "full" in next(d["details"][0] for _, d in heard if d["kind"] == "ledger_failing")
+        assert messages_in(service, ledger) < 200
+        eventually(lambda: bool(subjects(inbox, "ledger takes no commits")))
+        (small_disk / "filler").unlink()
+        eventually(lambda: messages_in(service, ledger) == 200)
+        eventually(lambda: told(heard, "ledger_failing")[-1] == "ended")
+    assert service.process.poll() is None
+    assert service.stop() == 0
+
+
+def fill_to_the_last_page(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+    os.truncate(folder / "filler", (folder / "filler").stat().st_size - 4096)
 
 
 def scraped_percent(port: int, at_least: float) -> float:

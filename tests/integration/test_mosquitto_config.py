@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,24 +16,50 @@ from processes import ServiceProcess, eventually
 from service_values import MINUTE_MS, PAST_REGISTRY, START_MS, payload, topic, written_settings
 from shipped_broker import USERS, WAYS, Connection, ShippedBroker, make_certificates
 
+MakeBroker = Callable[..., ShippedBroker]
+MakeService = Callable[[ShippedBroker, str], ServiceProcess]
+
 READINGS = topic()
 """Where basel/gw-1 publishes."""
 
 
 @pytest.fixture
-def shipped(tmp_path: Path) -> Iterator[ShippedBroker]:
-    broker = ShippedBroker(tmp_path / "broker")
-    yield broker
-    broker.stop()
+def make_broker(tmp_path: Path) -> Iterator[MakeBroker]:
+    """Makes the shipped broker, without the lines that a control is about; it ends with the test however that ends."""
+    made: list[ShippedBroker] = []
+
+    def make(without: Sequence[str] = ()) -> ShippedBroker:
+        made.append(ShippedBroker(tmp_path / "broker", without))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.stop()
 
 
-def made_service(folder: Path, broker: ShippedBroker, way: str) -> ServiceProcess:
-    """The real service, not started yet, with a ledger that knows the registry."""
-    folder.mkdir()
-    service = ServiceProcess(folder, broker.port_of(way), broker.settings(folder, way))
-    with Ledger.open(service.ledger) as ledger:
-        ledger.register("registry.toml", PAST_REGISTRY, "ann", START_MS)
-    return service
+@pytest.fixture
+def shipped(make_broker: MakeBroker) -> ShippedBroker:
+    return make_broker()
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[MakeService]:
+    """Makes the real service, not started yet, with a ledger that knows the registry."""
+    made: list[ServiceProcess] = []
+
+    def make(broker: ShippedBroker, way: str) -> ServiceProcess:
+        folder = tmp_path / "service"
+        folder.mkdir()
+        service = ServiceProcess(folder, broker.port_of(way), broker.settings(folder, way))
+        made.append(service)
+        with Ledger.open(service.ledger) as ledger:
+            ledger.register("registry.toml", PAST_REGISTRY, "ann", START_MS)
+        return service
+
+    yield make
+    for service in made:
+        if service.process.poll() is None:
+            service.kill()
 
 
 def messages_in(service: ServiceProcess) -> int:
@@ -55,9 +81,9 @@ def refused_run(folder: Path, port: int, more: str) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_service_and_a_gateway_meet_over_tls_with_a_password_and_with_a_certificate(
-    tmp_path: Path, shipped: ShippedBroker, way: str
+    make_service: MakeService, shipped: ShippedBroker, way: str
 ) -> None:
-    service = made_service(tmp_path / "service", shipped, way)
+    service = make_service(shipped, way)
     service.start()
     gateway = Connection(shipped, "basel/gw-1", way=way)
     role = Connection(shipped, "supply-manager", "coldchain/v1/alerts/supply-manager", way=way)
@@ -194,14 +220,13 @@ def test_a_client_id_of_somebody_else_does_not_take_over_their_session(shipped: 
     service.close()
 
 
-def test_control_without_the_line_a_thief_takes_over_the_session(tmp_path: Path) -> None:
-    broker = ShippedBroker(tmp_path / "broker", without=["use_username_as_clientid"])
+def test_control_without_the_line_a_thief_takes_over_the_session(make_broker: MakeBroker) -> None:
+    broker = make_broker(["use_username_as_clientid"])
     service = Connection(broker, "coldchain-service", "coldchain/v1/+/+/+/readings", client_id="coldchain-service")
     thief = Connection(broker, "basel/gw-1", client_id="coldchain-service")
     eventually(lambda: service.losses > 0)
     thief.close()
     service.close()
-    broker.stop()
 
 
 @pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
@@ -222,15 +247,14 @@ def test_a_message_above_the_limit_reaches_nobody_and_the_next_one_does(
     service.close()
 
 
-def test_control_without_the_line_the_message_reaches_the_service(tmp_path: Path) -> None:
-    broker = ShippedBroker(tmp_path / "broker", without=["max_packet_size"])
+def test_control_without_the_line_the_message_reaches_the_service(make_broker: MakeBroker) -> None:
+    broker = make_broker(["max_packet_size"])
     service = Connection(broker, "coldchain-service", "coldchain/v1/+/+/+/readings")
     flooder = Connection(broker, "basel/gw-1")
     assert flooder.publish(READINGS, bytes(1_100_000))
     eventually(lambda: len(service.heard) == 1)
     flooder.close()
     service.close()
-    broker.stop()
 
 
 def test_a_gateway_that_publishes_with_qos_2_is_sent_away(shipped: ShippedBroker) -> None:
@@ -238,6 +262,29 @@ def test_a_gateway_that_publishes_with_qos_2_is_sent_away(shipped: ShippedBroker
     gateway.client.publish(READINGS, b"twice the trouble", qos=2)
     eventually(lambda: gateway.losses > 0)
     gateway.close()
+
+
+def test_a_gateway_that_wants_to_be_missed_after_ten_minutes_only_is_told_otherwise(shipped: ShippedBroker) -> None:
+    gateway = Connection(shipped, "basel/gw-1", keepalive=600)
+    assert gateway.keepalive_s == 60
+    gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("without", "under_way"),
+    [pytest.param((), 1000, id="shipped"), pytest.param(("max_inflight_messages",), 20, id="control: the default")],
+)
+def test_a_commit_may_take_a_thousand_messages(
+    make_broker: MakeBroker, without: tuple[str, ...], under_way: int
+) -> None:
+    broker = make_broker(without)
+    everything = "coldchain/v1/+/+/+/readings"
+    service = Connection(broker, "coldchain-service", everything, acknowledges=False, client_id="coldchain-service")
+    send(broker, range(1_100))
+    eventually(lambda: len(service.heard) >= under_way)
+    service.client.publish("coldchain/v1/service/status", b"{}", qos=1).wait_for_publish(10)  # a round trip later
+    assert len(service.heard) == under_way
+    service.close()
 
 
 WAITING = 2_500
@@ -251,9 +298,11 @@ WAITING = 2_500
         pytest.param(("max_queued_messages",), False, id="control: the default queue"),
     ],
 )
-def test_what_waits_for_an_absent_service_all_arrives(tmp_path: Path, without: tuple[str, ...], arrive: bool) -> None:
-    broker = ShippedBroker(tmp_path / "broker", without)
-    service = made_service(tmp_path / "service", broker, "password")
+def test_what_waits_for_an_absent_service_all_arrives(
+    make_broker: MakeBroker, make_service: MakeService, without: tuple[str, ...], arrive: bool
+) -> None:
+    broker = make_broker(without)
+    service = make_service(broker, "password")
     service.start()
     assert service.stop() == 0
     send(broker, range(WAITING))
@@ -265,7 +314,6 @@ def test_what_waits_for_an_absent_service_all_arrives(tmp_path: Path, without: t
     last.close()
     assert (readings_in(service) == WAITING + 1) is arrive
     assert service.stop() == 0
-    broker.stop()
 
 
 def has_minute(service: ServiceProcess, minute: int) -> bool:
@@ -295,10 +343,10 @@ def send(broker: ShippedBroker, minutes: range) -> None:
     ],
 )
 def test_what_waits_survives_a_restart_of_the_broker(
-    tmp_path: Path, end: str, without: tuple[str, ...], arrived: int
+    make_broker: MakeBroker, make_service: MakeService, end: str, without: tuple[str, ...], arrived: int
 ) -> None:
-    broker = ShippedBroker(tmp_path / "broker", without)
-    service = made_service(tmp_path / "service", broker, "certificate")
+    broker = make_broker(without)
+    service = make_service(broker, "certificate")
     service.start()
     assert service.stop() == 0
     send(broker, range(20))
@@ -315,4 +363,3 @@ def test_what_waits_survives_a_restart_of_the_broker(
     last.close()
     eventually(lambda: messages_in(service) == arrived + 1)
     assert service.stop() == 0
-    broker.stop()
