@@ -33,10 +33,13 @@ class Account:
         return not (self.lost or self.doubled or self.uncaught or self.wrong)
 
 
-def settle(service: Service, published: Iterable[Sent], promised: set[int], *, judged: bool = True) -> Account:
+def settle(
+    service: Service, published: Iterable[Sent], promised: set[int], *, judged: bool = True, raw: bool = True
+) -> Account:
     """Compare the ledger with what was sent: no reading or event lost or doubled, all as in a life without a crash.
 
-    Not `judged`: where a life without a crash does not judge the same, only readings and chains are compared.
+    Not `judged`: where a life without a crash does not judge the same, only readings and chains are compared. Not
+    `raw`: where a gateway makes messages of its own from what was measured.
     """
     sent = list(published)
     found = Account(messages=len(sent), uncaught=service.uncaught)
@@ -46,7 +49,7 @@ def settle(service: Service, published: Iterable[Sent], promised: set[int], *, j
             for batch in queries.batches(connection)
             for at, mc in zip(batch.at_ms.tolist(), batch.temperature_mc.tolist(), strict=True)
         )
-        raw = {payload for (payload,) in connection.execute("SELECT payload FROM message")}
+        kept = {payload for (payload,) in connection.execute("SELECT payload FROM message")}
         noted = queries.assessments(connection)
         untold = _untold(connection)
         unsent = queries.undelivered(connection)
@@ -65,7 +68,7 @@ def settle(service: Service, published: Iterable[Sent], promised: set[int], *, j
     found.doubled = sum(count - 1 for count in stored.values())
     if strange := stored.keys() - known:
         found.wrong.append(f"{len(strange)} readings that nobody sent")
-    if missing := sum(one.payload not in raw for one in sent if one.number in promised):
+    if raw and (missing := sum(one.payload not in kept for one in sent if one.number in promised)):
         found.wrong.append(f"the raw bytes of {missing} messages are not kept")
     arrived = [batch for one in sent if set(wanted[one.number]) <= stored.keys() for batch in one.batches()]
     if judged:

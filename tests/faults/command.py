@@ -32,7 +32,14 @@ ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "docs" / "fault-report.md"
 
 LANES = (
-    ("test_p1_kills.py", "test_p4_every_step.py", "test_p2_broker.py", "test_clock.py", "test_store.py"),
+    (
+        "test_p1_kills.py",
+        "test_p4_every_step.py",
+        "test_p2_broker.py",
+        "test_p2_agent.py",
+        "test_clock.py",
+        "test_store.py",
+    ),
     ("test_long_run.py", "test_network.py", "test_p3_any_order.py", "test_p5_malformed.py"),
 )
 """What runs beside what: the long waits of the second beside the work of the first."""

@@ -13,6 +13,7 @@ class Size:
     kills: int
     control_kills: int
     broker_kills: int
+    agent_kills: int
     lives: int
     steps_apart: int
     payloads: int
@@ -34,6 +35,7 @@ SHORT = Size(
     kills=8,
     control_kills=3,
     broker_kills=2,
+    agent_kills=2,
     lives=8,
     steps_apart=16,
     payloads=10_000,
@@ -55,6 +57,7 @@ FULL = Size(
     kills=1_000,
     control_kills=40,
     broker_kills=60,
+    agent_kills=40,
     lives=400,
     steps_apart=1,
     payloads=1_000_000,
