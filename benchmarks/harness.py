@@ -35,12 +35,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the second table: something measured once that a goal bounds."""
+    """One line of the second table: something measured once. `goal` bounds it, from below if `is_least`."""
 
     what: str
     value: float
     unit: str
-    at_most: float
+    goal: float | None
+    is_least: bool = False
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.is_least else self.value <= self.goal
 
 
 def race(

@@ -80,11 +80,9 @@ def measure(share: int = 1) -> list[Figure]:
     per_reading = (exact["guarded"] - exact["registered"]) / exact["retained"]
     groups = f"{exact['groups']:,} groups and all places and loggers included"
     return [
-        Figure(f"allocated for each of {exact['kits']:,} kits, {groups}", per_kit, "bytes", at_most=200),
-        Figure(f"allocated for each of {exact['retained']:,} readings kept", per_reading, "bytes", at_most=64),
-        Figure(
-            f"whole process, {fleet_words}, {whole['retained']:,} readings", whole["whole"] / 2**30, "GiB", at_most=4
-        ),
+        Figure(f"allocated for each of {exact['kits']:,} kits, {groups}", per_kit, "bytes", goal=200),
+        Figure(f"allocated for each of {exact['retained']:,} readings kept", per_reading, "bytes", goal=64),
+        Figure(f"whole process, {fleet_words}, {whole['retained']:,} readings", whole["whole"] / 2**30, "GiB", goal=4),
     ]
 
 

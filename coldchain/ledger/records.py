@@ -25,8 +25,10 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
     for owner, batch in zip(owners, fresh, strict=True):
         if len(batch):
             blocks[owner].append(_block(batch))
-    before = audit.heads(connection).message_hash
-    for message, own in zip(messages, blocks, strict=True):
+    heads = audit.heads(connection)
+    before, rows = heads.message_hash, []
+    block_rows: list[tuple[Any, ...]] = []
+    for number, (message, own) in enumerate(zip(messages, blocks, strict=True), start=heads.message_id + 1):
         fields = (
             message.received_ms,
             message.source,
@@ -37,16 +39,18 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
             _text(message.detail),
         )
         before = audit.message_link(before, fields, own)
-        message_id = connection.execute(
-            "INSERT INTO message (received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*fields, message.payload, before),
-        ).lastrowid
-        connection.executemany(
-            "INSERT INTO reading_block (message_id, logger, channel, boot, seq, n, first_ms, last_ms, at_ms, "
-            "temperature_mc, received_ms, faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(message_id, *block) for block in own],
-        )
+        rows.append((number, *fields, message.payload, before))
+        block_rows += [(number, *block) for block in own]
+    connection.executemany(
+        "INSERT INTO message (id, received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    connection.executemany(
+        "INSERT INTO reading_block (message_id, logger, channel, boot, seq, n, first_ms, last_ms, at_ms, "
+        "temperature_mc, received_ms, faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        block_rows,
+    )
 
 
 def _block(batch: ReadingBatch) -> tuple[Any, ...]:

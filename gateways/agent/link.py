@@ -100,7 +100,7 @@ class Link:
             if mqtt.ca_file is not None:
                 certificate, key = (str(f) if f else None for f in (mqtt.cert_file, mqtt.key_file))
                 client.tls_set(str(mqtt.ca_file), certificate, key)
-        except OSError as exc:  # ssl.SSLError is one
+        except (OSError, UnicodeDecodeError) as exc:  # ssl.SSLError is an OSError
             raise EnvironmentFailed("broker", f"its password or certificates cannot be read: {exc}") from exc
         client.connect_async(mqtt.host, mqtt.port, KEEPALIVE_S)
         return client

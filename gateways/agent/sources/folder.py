@@ -55,7 +55,7 @@ class Folder:
             try:
                 content = self._content(path, look)
             except OSError as exc:
-                problem = f"{path} cannot be read: {exc.strerror}"
+                problem = f"{_shown(path)} cannot be read: {exc.strerror}"
                 continue
             if content is None:
                 continue
@@ -100,11 +100,11 @@ class Folder:
 
     def _read(self, path: Path, content: bytes, digest: str) -> Taken:
         if len(content) > LARGEST_BYTES:
-            raise BadInput(f"more than {LARGEST_BYTES // MIB} MiB", file=str(path))
+            raise BadInput(f"more than {LARGEST_BYTES // MIB} MiB", file=_shown(path))
         try:
             found = read_logger_content(
                 content,
-                file=str(path),
+                file=_shown(path),
                 logger=self._settings.logger or "unknown",
                 declared=self._declared,
                 mapping=self._settings.mapping,
@@ -112,13 +112,18 @@ class Folder:
         except BadInput:
             raise
         except Exception as exc:  # one file must not keep all others from being read; it is kept and reported
-            raise BadInput(f"its reader failed: {type(exc).__name__}: {exc}", file=str(path)) from exc
+            raise BadInput(f"its reader failed: {type(exc).__name__}: {exc}", file=_shown(path)) from exc
         batches = [replace(batch, logger=self._logger(found, path)) for batch in found.batches]
         for batch in batches:
             if not (1 <= len(batch.channel) <= 64 and batch.channel.isprintable() and "/" not in batch.channel):
-                raise BadInput("no name for a channel on the wire", file=str(path), key="channel", value=batch.channel)
-        known = json.loads(self._memory.get(_FILE + path.name, "{}"))
-        memory = {_SHA + digest: "", _FILE + path.name: json.dumps({one.channel: _fingerprint(one) for one in batches})}
+                raise BadInput(
+                    "no name for a channel on the wire", file=_shown(path), key="channel", value=batch.channel
+                )
+        known = json.loads(self._memory.get(_FILE + _shown(path.name), "{}"))
+        memory = {
+            _SHA + digest: "",
+            _FILE + _shown(path.name): json.dumps({one.channel: _fingerprint(one) for one in batches}),
+        }
         return Taken(tuple(_new(batch, known.get(batch.channel)) for batch in batches), memory=memory)
 
     def _logger(self, found: LoggerFile, path: Path) -> str:
@@ -127,7 +132,9 @@ class Folder:
         for serial, logger in self._settings.serials:
             if serial == found.serial:
                 return logger
-        raise BadInput("`serials` names no logger for it", file=str(path), key="serial", value=found.serial or "none")
+        raise BadInput(
+            "`serials` names no logger for it", file=_shown(path), key="serial", value=found.serial or "none"
+        )
 
     def _put_aside(self, path: Path, digest: str, reason: str) -> str:
         """Move a file out of the way; what went wrong with that, if anything."""
@@ -152,6 +159,11 @@ class Folder:
             return f"{len(reasons)} files in {aside}, such as {reasons[0].read_text(encoding='utf-8').strip()[:300]}"
         except OSError as exc:
             return f"{aside} cannot be read: {exc.strerror}"
+
+
+def _shown(path: str | Path) -> str:
+    """A path as text that every message and the spool can hold, whatever bytes its name is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _pieces(taken: Taken) -> Iterator[Taken]:

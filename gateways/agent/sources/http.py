@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Http:
         settings = self._settings
         headers = {"Accept": "application/json", "Connection": "close"}
         if settings.authorization_file is not None:
-            headers["Authorization"] = settings.authorization_file.read_text(encoding="utf-8").strip()
+            headers["Authorization"] = _authorization(settings.authorization_file)
         connection: http.client.HTTPConnection
         if settings.is_https:
             context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
@@ -103,6 +104,14 @@ class Http:
             if "/" in batch.channel:
                 raise RejectedPayload("bad_value", f"channel {batch.channel!r:.80} has a '/'")
         return tuple(replace(batch, received_ms=None) for batch in found.batches)
+
+
+def _authorization(path: Path) -> str:
+    """The first line of a file, which no error may show."""
+    value = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    if not value.isascii() or not value.isprintable():
+        raise http.client.HTTPException(f"the first line of {path} cannot be the value of a header")
+    return value
 
 
 def _cut(connection: socket.socket) -> None:

@@ -17,7 +17,7 @@ _COMPRESSOR_S = 1800
 
 
 class Simulated:
-    """One reading of each logger every time; the same seed gives the same temperatures at the same instants."""
+    """One reading of each logger every time; the same seed gives the same course of the day."""
 
     def __init__(self, settings: SimulatedSource, clock_ms: Callable[[], int]) -> None:
         self.name, self.every_s = settings.name, settings.every_s

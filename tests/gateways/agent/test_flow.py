@@ -213,6 +213,35 @@ def test_a_request_for_resend_is_answered_from_the_spool(open_spool: OpenSpool) 
     assert spans(flow.due(at(10))) == [(101, 200), (201, 300)]
 
 
+def test_a_request_for_resend_brings_nothing_that_was_not_asked_for(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    put(spool, 400)
+    flow = linked(spool)
+    list(flow.due(at(0)))
+    flow.receipt(receipt(spool, (301, 400), resend=(101, 200)), at(10))
+    assert spans(flow.due(at(10))) == [(101, 200)]
+    flow.receipt(receipt(spool, (101, 200), resend=(150, 180)), at(20))
+    assert spans(flow.due(at(20))) == []
+
+
+def test_a_receipt_for_half_a_message_deletes_that_half(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    flow = linked(spool)
+    list(flow.arrived(put(spool, 40), at(0)))  # live: the cursor has not passed it
+    assert flow.receipt(receipt(spool, (11, 20)), at(1)).deleted == 10
+    assert pending(spool) == [*range(1, 11), *range(21, 41)]
+    again = [one for second in range(1, 100) for one in spans(flow.due(at(second)))]
+    assert again[:2] == [(1, 10), (21, 40)]
+
+
+def test_messages_hold_numbers_that_follow_one_another(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    put(spool, 60)
+    with spool.transaction():
+        spool.delete([Span(1, 21, 30)])
+    assert spans(linked(spool).due(at(0))) == [(1, 20), (31, 60)]
+
+
 def test_a_request_that_crossed_the_message_on_its_way_is_not_answered_twice(open_spool: OpenSpool) -> None:
     spool = open_spool()
     put(spool, 200)

@@ -144,6 +144,18 @@ def test_a_crash_between_file_and_disk_means_that_it_is_read_again(tmp_path: Pat
     assert readings(setting.settled()) == [("lg-1", 5)]
 
 
+def test_a_name_that_is_no_text_is_read_and_put_aside_like_any_other(tmp_path: Path) -> None:
+    setting = Setting(tmp_path)
+    good, bad = os.fsdecode(b"k\xfchl.csv"), os.fsdecode(b"k\xfchl2.csv")
+    (tmp_path / good).write_text(hobo(2), encoding="utf-8")
+    (tmp_path / bad).write_bytes(b"no logger wrote this")
+    taken = setting.settled()
+    assert readings(taken) == [("lg-1", 2)]
+    said = [taken[-1].problem, *setting.memory]
+    assert all(text.encode("utf-8") for text in said)
+    assert "k\\xfchl2.csv" in taken[-1].problem
+
+
 def test_a_folder_that_is_gone_and_a_file_without_permission_are_problems_not_ends(tmp_path: Path) -> None:
     setting = Setting(tmp_path / "missing")
     assert "cannot be read: No such file or directory" in setting.take()[0].problem

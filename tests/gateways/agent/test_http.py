@@ -148,7 +148,7 @@ def test_a_redirect_is_not_followed(device: Device) -> None:
     [
         ((500, {}, b"", 0.0), "answers Internal Server Error (500)"),
         ((200, {}, b"x" * 5000, 0.0), "answers more than 4096 bytes"),
-        ((200, {"Content-Length": "900"}, b"{}", 0.0), ""),
+        ((200, {"Content-Length": "900"}, b'{"probes":{"a":{"f":41.0}}}', 0.0), "ends 873 bytes too early"),
         ((200, {}, b'{"probes":{"a":{"f":41.0}}}', 0.1), ""),
         ((200, {}, b"<html>", 0.0), "the answer cannot be read: not_a_document"),
         ((200, {}, b"\xff\xfe", 0.0), "the answer cannot be read: not_a_document"),
@@ -173,6 +173,16 @@ def test_a_device_that_is_off_is_a_problem_and_the_next_answer_ends_it(device: D
     device.close()
     [taken] = poll.take()
     assert "Connection refused" in taken.problem
+
+
+@pytest.mark.parametrize("value", ["Bearer s3cret\x07", "Bearer s3cret\u20ac"])
+def test_an_authorization_that_cannot_be_one_is_a_problem_that_does_not_show_it(
+    device: Device, tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "token").write_bytes(value.encode())
+    [taken] = source(device, 'authorization_file = "token"\n' + NOW, folder=tmp_path).take()
+    assert taken.problem.endswith("token cannot be the value of a header")
+    assert "s3cret" not in taken.problem
 
 
 def test_the_authorization_comes_from_a_file(device: Device, tmp_path: Path) -> None:

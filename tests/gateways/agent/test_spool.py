@@ -134,6 +134,15 @@ def test_a_full_spool_drops_what_came_first_and_keeps_on_record_what_that_was(op
     assert spool.counts.pending == len(third)
 
 
+def test_what_came_first_is_dropped_first_whatever_its_channel(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    put(spool, batch(3, "lg-1"))
+    put(spool, batch(3, "lg-2"))
+    put(spool, batch(3, "lg-1"))
+    assert spool.drop_oldest(5) == 5
+    assert (kept(spool, 1), kept(spool, 2)) == ([4, 5, 6], [3])
+
+
 def test_a_short_disk_lets_the_spool_live_on_the_pages_it_has(open_spool: OpenSpool) -> None:
     spool = open_spool(keep_free_bytes=100, free_bytes=99)
     while (pages := space(spool._db)).used_bytes + pages.reusable_bytes < ALWAYS_ALLOWED_BYTES - 2000 * ROW_BYTES:

@@ -1,0 +1,68 @@
+"""A publisher that is never the limit: packets made before, written to a bare socket, at a given rate or at once.
+
+`publish` runs in a process of its own. MQTT 3.1.1, QoS 1; it counts the broker's acknowledgements and nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+
+PAUSE_S = 0.002
+ACKNOWLEDGEMENT_BYTES = 4
+ACCEPTED = b"\x20\x02\x00\x00"
+
+
+def packet(header: int, body: bytes) -> bytes:
+    """A packet by the rule of MQTT 2.1.4."""
+    length, count = b"", len(body)
+    while True:
+        count, digit = divmod(count, 128)
+        length += bytes([digit | (128 if count else 0)])
+        if not count:
+            return bytes([header]) + length + body
+
+
+def text(content: bytes) -> bytes:
+    """A text with its length before it."""
+    return len(content).to_bytes(2, "big") + content
+
+
+def message(number: int, topic: str, payload: bytes) -> bytes:
+    """A PUBLISH packet of QoS 1."""
+    return packet(0x32, text(topic.encode()) + (number % 60_000 + 1).to_bytes(2, "big") + payload)
+
+
+def started(port: int, packets: Sequence[bytes], per_s: float | None = None) -> BaseProcess:
+    """A process that publishes; at once without `per_s`. Its exit code is 0 once the broker has taken everything."""
+    process = multiprocessing.get_context("fork").Process(target=publish, args=(port, packets, per_s), daemon=True)
+    process.start()
+    return process
+
+
+def publish(port: int, packets: Sequence[bytes], per_s: float | None = None) -> float:
+    """Publish, and return after how long [s] the broker had taken everything."""
+    with socket.create_connection(("127.0.0.1", port)) as broker:
+        broker.sendall(packet(0x10, text(b"MQTT") + b"\x04\x02\x00\x00" + text(b"raw-publisher")))
+        if broker.recv(len(ACCEPTED)) != ACCEPTED:
+            raise ConnectionError("the broker refuses the publisher")
+        broker.settimeout(0.0)
+        began, sent, answered, rest = time.monotonic(), 0, 0, memoryview(b"")
+        while answered < ACKNOWLEDGEMENT_BYTES * len(packets):
+            due = len(packets) if per_s is None else min(int((time.monotonic() - began) * per_s), len(packets))
+            if not rest and due > sent:
+                rest, sent = memoryview(b"".join(packets[sent:due])), due
+            try:
+                while rest:
+                    rest = rest[broker.send(rest[: 1 << 18]) :]
+            except BlockingIOError:
+                pass
+            try:
+                while data := broker.recv(1 << 16):
+                    answered += len(data)
+            except BlockingIOError:
+                time.sleep(PAUSE_S)
+        return time.monotonic() - began
