@@ -94,6 +94,17 @@ def test_a_kit_that_is_registered_late_gets_back_what_its_window_needs() -> None
         assert live.says(now) == live.would_say(now)
 
 
+def test_a_planned_custody_that_is_corrected_to_begin_earlier_has_lost_nothing() -> None:
+    planned = """{ kits = ["K-3"], place = "box", from = 2026-03-01T01:00:00Z },"""
+    later = REGISTRY.replace(planned, planned.replace("01:00", "05:00"))
+    live = Live(every_five("lg-a", 5, 60, 5000), now=61, text=later)
+    live.put_away(30, 61)
+    assert live.state.places["box"].since_ms <= minute(30)
+    live.amend(REGISTRY, now=62)
+    live.feed(every_five("lg-b", 65, 120, 9000), now=120)
+    assert live.says(120) == live.would_say(120)
+
+
 def test_a_kit_that_joins_others_on_hold_is_held_too() -> None:
     live = Live(every_five("lg-a", 5, 60, 9000), now=61)
     live.put_away(60, 61)
