@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from paho.mqtt.client import Client
 
 from coldchain import broker as broker_module
-from coldchain import history, writer
+from coldchain import history, incoming, writer
 from coldchain import service as service_module
 from coldchain.broker import Broker
 from coldchain.ledger.ledger import Ledger
@@ -111,6 +112,17 @@ def acknowledges_failures() -> None:
 
     Service._store = careless  # type: ignore[assignment,method-assign]
     writer.RETRY_S = 0.0
+
+
+def slow_machine(seconds: float) -> None:
+    """Take so long over every message that is read: one flood is then too much for any service that reads it all."""
+    heard = incoming.heard
+
+    def slow(*what: Any) -> Any:
+        time.sleep(seconds)
+        return heard(*what)
+
+    incoming.heard = slow  # type: ignore[assignment]
 
 
 def alerts_apart() -> None:

@@ -49,7 +49,7 @@ SHORT = Size(
     fleet_hours=6,
     faster=8_000,
     flood_per_s=2_000,
-    flood_s=4,
+    flood_s=3,
 )
 
 FULL = Size(
