@@ -196,4 +196,7 @@ def mosquitto() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # the lanes have been ended with what they had started; the report stays as it was
