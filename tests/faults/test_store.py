@@ -23,7 +23,7 @@ from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import Size
 from processes import Mosquitto, eventually
 
-BY_GUARD, BY_DISK = "[ledger]\nalarm_percent = 80\nstop_percent = 95\n", "[ledger]\nalarm_percent = 100\nstop_percent = 100\n"
+BY_GUARD, BY_DISK = "[ledger]\nalarm_percent = 80\nstop_percent = 95\n", UNGUARDED
 BURST = 40
 
 
