@@ -22,6 +22,7 @@ from faults.running import Service
 from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import Size
 from processes import Mosquitto, eventually
+from service_values import UNGUARDED
 
 BY_GUARD, BY_DISK = "[ledger]\nalarm_percent = 80\nstop_percent = 95\n", UNGUARDED
 BURST = 40
