@@ -3,7 +3,8 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help install demo test test-long mutants bench bench-quick format lock clean python system-for-tests system-for-demo node-red
+.PHONY: help install demo test test-long faults mutants bench bench-quick format lock clean python system-for-tests system-for-demo \
+    node-red
 
 PYTHON ?= python3
 # Debian keeps mosquitto in /usr/sbin, which is not on everybody's PATH; the tests start it.
@@ -37,6 +38,9 @@ test: system-for-tests .venv/.warm ## format, lint, types, import contracts, eve
 
 test-long: system-for-tests .venv/.warm ## the long property runs, some minutes
 	$(BIN)/pytest -m long
+
+faults: system-for-tests .venv/.warm ## the fault tests with their full numbers, into docs/fault-report.md; as root, half an hour
+	PYTHONPATH=.:tests $(BIN)/python -m faults.command
 
 mutants: .venv/.warm ## does a test fail for every small change of the rules' code? some minutes
 	rm -rf mutants

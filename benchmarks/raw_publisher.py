@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 
 PAUSE_S = 0.002
 ACKNOWLEDGEMENT_BYTES = 4
@@ -37,18 +38,23 @@ def message(number: int, topic: str, payload: bytes) -> bytes:
 
 
 def started(port: int, packets: Sequence[bytes], per_s: float | None = None) -> BaseProcess:
-    """A process that publishes; at once without `per_s`. Its exit code is 0 once the broker has taken everything."""
-    process = multiprocessing.get_context("fork").Process(target=publish, args=(port, packets, per_s), daemon=True)
+    """A process that publishes, connected already; at once without `per_s`. It ends once the broker has taken all."""
+    spawn = multiprocessing.get_context("spawn")
+    is_connected = spawn.Event()
+    process = spawn.Process(target=publish, args=(port, packets, per_s, is_connected), daemon=True)
     process.start()
+    while not is_connected.wait(0.1) and process.is_alive():
+        pass
     return process
 
 
-def publish(port: int, packets: Sequence[bytes], per_s: float | None = None) -> float:
-    """Publish, and return after how long [s] the broker had taken everything."""
+def publish(port: int, packets: Sequence[bytes], per_s: float | None, is_connected: Event) -> None:
+    """Publish, until the broker has taken everything."""
     with socket.create_connection(("127.0.0.1", port)) as broker:
         broker.sendall(packet(0x10, text(b"MQTT") + b"\x04\x02\x00\x00" + text(b"raw-publisher")))
         if broker.recv(len(ACCEPTED)) != ACCEPTED:
             raise ConnectionError("the broker refuses the publisher")
+        is_connected.set()
         broker.settimeout(0.0)
         began, sent, answered, rest = time.monotonic(), 0, 0, memoryview(b"")
         while answered < ACKNOWLEDGEMENT_BYTES * len(packets):
@@ -65,4 +71,3 @@ def publish(port: int, packets: Sequence[bytes], per_s: float | None = None) -> 
                     answered += len(data)
             except BlockingIOError:
                 time.sleep(PAUSE_S)
-        return time.monotonic() - began

@@ -356,6 +356,7 @@ def _judge(
         events=tuple(events),
         warnings=tuple(warnings),
         series=scene.series.maps[0],
+        whole=scene.whole,
         lost=scene.lost.maps[0],
         places=scene.places.maps[0],
         tallies=tallies,

@@ -33,7 +33,8 @@ def put_away(state: State, until_ms: int, now_ms: int, places: Collection[str] |
     for place in chosen:
         there = state.registry.groups_at.get(place, ())
         needed = (since for group in there for since in _needed(state, group, place, tallies[group]))
-        scene.places[place] = history.put_away(scene.places.get(place, NOTHING), min(needed, default=until_ms))
+        # a custody that is planned for later needs nothing yet, but it may still be corrected to begin earlier
+        scene.places[place] = history.put_away(scene.places.get(place, NOTHING), min([until_ms, *needed]))
     watched = {
         ChannelKey(entry.logger, entry.channel)
         for place in chosen

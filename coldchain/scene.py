@@ -21,14 +21,14 @@ from coldchain.state import Archive, State
 
 class Scene:
     """A state under change. `series`, `places`, `lost`: as they will be; their first maps hold what the step has
-    changed."""
+    changed. `whole`: the channels of which it has needed everything."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.series: ChainMap[ChannelKey, Series] = ChainMap({}, state.series)
         self.places: ChainMap[str, Record] = ChainMap({}, state.places)
         self.lost: ChainMap[ChannelKey, tuple[Lost, ...]] = ChainMap({}, state.lost)
-        self._whole_series: dict[ChannelKey, Series] = {}
+        self.whole: dict[ChannelKey, Series] = {}
         self._whole_places: dict[str, Record] = {}
 
     def whole_series(self, key: ChannelKey) -> Series:
@@ -36,17 +36,19 @@ class Scene:
         kept = self.series.get(key, EMPTY)
         if self.state.archive is None or kept.since_ms == EMPTY.since_ms:
             return kept
-        if key not in self._whole_series:
-            stored, _ = read_again(self.state.archive, key, self.state.registry.loggers.get(key.logger))
-            self._whole_series[key], _ = history.merge(stored, kept.at_ms, kept.temperature_mc)
-        return self._whole_series[key]
+        if key not in self.whole:
+            stored = self.state.whole.get(key)
+            if stored is None:
+                stored, _ = read_again(self.state.archive, key, self.state.registry.loggers.get(key.logger))
+            self.whole[key], _ = history.merge(stored, kept.at_ms, kept.temperature_mc)
+        return self.whole[key]
 
     def merge(self, key: ChannelKey, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> NDArray[np.bool_]:
         """Add verified readings to a channel; which of them are new."""
         kept = self.series.get(key, EMPTY)
         if at_ms.min(initial=OPEN_END_MS) <= kept.since_ms:
             whole, fresh = history.merge(self.whole_series(key), at_ms, temperature_mc)
-            self._whole_series[key] = whole
+            self.whole[key] = whole
             self.series[key] = history.put_away_readings(whole, kept.since_ms)
         else:
             self.series[key], fresh = history.merge(kept, at_ms, temperature_mc)

@@ -17,17 +17,23 @@ Archive = Callable[[ChannelKey], Iterable[ReadingBatch]]
 """Everything that is stored of a channel, the readings that a state has put away included."""
 
 
+MOST_WHOLE = 2_000_000
+"""Readings of channels that late data have needed whole, 12 bytes each. A backlog comes in many pieces, and each would
+read its channel's whole past again."""
+
+
 @dataclass(slots=True)
 class State:
     """Everything known so far. Changed by `adopt` alone.
 
-    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged. `lost`:
-    readings that were taken and never came. `places`: what the channels say of each place. `tallies`: what each kit
-    group had been exposed to when its past was put away; the rest of its life is in `places`. `silent_until`: up to
-    where a silent place counts as unknown. `patience`: for each place, how long its kit groups need no look.
-    `assessments`: the last of each kit group, in brief if there is an archive. `as_of_ms`: a fixed evaluation instant,
-    None for the default of SEMANTICS 2.4. `is_live`: kits are judged by their route up to now; otherwise, in a replay,
-    by the whole route. `archive`: where the past can be read again; without one nothing is put away.
+    `series`, `unverified`: readings by channel; the latter have impossible device times and are never judged. `whole`:
+    of some channels everything, what was put away included, as of when that was last needed. `lost`: readings that were
+    taken and never came. `places`: what the channels say of each place. `tallies`: what each kit group had been exposed
+    to when its past was put away; the rest of its life is in `places`. `silent_until`: up to where a silent place
+    counts as unknown. `patience`: for each place, how long its kit groups need no look. `assessments`: the last of each
+    kit group, in brief if there is an archive. `as_of_ms`: a fixed evaluation instant, None for the default of
+    SEMANTICS 2.4. `is_live`: kits are judged by their route up to now; otherwise, in a replay, by the whole route.
+    `archive`: where the past can be read again; without one nothing is put away.
     """
 
     registry: Registry
@@ -38,6 +44,7 @@ class State:
     archive: Archive | None = None
     series: dict[ChannelKey, Series] = field(default_factory=dict)
     unverified: dict[ChannelKey, Series] = field(default_factory=dict)
+    whole: dict[ChannelKey, Series] = field(default_factory=dict)
     lost: dict[ChannelKey, tuple[Lost, ...]] = field(default_factory=dict)
     places: dict[str, Record] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -100,6 +107,7 @@ class Step:
     warnings: tuple[EarlyWarning, ...] = ()
     series: Mapping[ChannelKey, Series] = field(default_factory=dict)
     unverified: Mapping[ChannelKey, Series] = field(default_factory=dict)
+    whole: Mapping[ChannelKey, Series] = field(default_factory=dict)
     lost: Mapping[ChannelKey, tuple[Lost, ...]] = field(default_factory=dict)
     places: Mapping[str, Record] = field(default_factory=dict)
     tallies: Mapping[str, Tally] = field(default_factory=dict)
@@ -110,6 +118,12 @@ class Step:
 
 def adopt(state: State, change: Step) -> None:
     """Make what a step found the state; called once it is stored."""
+    for key, series in change.series.items():
+        if key in state.series and series.since_ms != state.series[key].since_ms:
+            state.whole.pop(key, None)  # what is put away now is not in it
+    state.whole.update(change.whole)
+    while len(state.whole) > 1 and sum(map(len, state.whole.values())) > MOST_WHOLE:
+        del state.whole[next(iter(state.whole))]
     state.series.update(change.series)
     state.unverified.update(change.unverified)
     state.lost.update(change.lost)

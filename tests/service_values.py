@@ -61,8 +61,13 @@ source = "STAB-0042, section 5.3"
 """
 
 
+UNGUARDED = "[ledger]\nalarm_percent = 100\nstop_percent = 100\n"
+"""Tests run on whatever disk there is; those of the guard state what they need."""
+
+
 def written_settings(folder: Path, port: int = 1883, more: str = "") -> Path:
     """A settings file with rules beside it."""
+    more += "" if "[ledger]" in more else f"\n{UNGUARDED}"
     (folder / "rules").mkdir(exist_ok=True)
     (folder / "rules" / "mab-017.toml").write_text(RULES, encoding="utf-8")
     path = folder / "settings.toml"

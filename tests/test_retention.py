@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coldchain import pipeline, retention
+from coldchain import pipeline, retention, state
 from coldchain.model import Assessment
 from coldchain.pipeline import State, Step
 from coldchain.profiles import parse_profile
@@ -92,6 +92,50 @@ def test_a_kit_that_is_registered_late_gets_back_what_its_window_needs() -> None
     for now in range(305, 380, 5):
         live.feed(batch("lg-a", (now, 9000)), now=now)
         assert live.says(now) == live.would_say(now)
+
+
+def test_a_planned_custody_that_is_corrected_to_begin_earlier_has_lost_nothing() -> None:
+    planned = """{ kits = ["K-3"], place = "box", from = 2026-03-01T01:00:00Z },"""
+    later = REGISTRY.replace(planned, planned.replace("01:00", "05:00"))
+    live = Live(every_five("lg-a", 5, 60, 5000), now=61, text=later)
+    live.put_away(30, 61)
+    assert live.state.places["box"].since_ms <= minute(30)
+    live.amend(REGISTRY, now=62)
+    live.feed(every_five("lg-b", 65, 120, 9000), now=120)
+    assert live.says(120) == live.would_say(120)
+
+
+def test_a_backlog_in_many_pieces_reads_the_past_of_its_channel_once() -> None:
+    live = Live(every_five("lg-a", 5, 100, 5000), every_five("lg-a", 300, 600, 5000), now=601)
+    live.put_away(580, 601)
+    asked: list[ChannelKey] = []
+    stored = live.archive
+
+    def archive(key: ChannelKey) -> list[ReadingBatch]:
+        asked.append(key)
+        return stored(key)
+
+    live.state.archive = archive
+    for minutes in range(105, 295, 5):
+        live.feed(batch("lg-a", (minutes, 9000)), now=601)
+    assert asked == [ROOM]
+    assert live.says(601) == live.would_say(601)
+
+    live.feed(batch("lg-a", (605, 5000)), now=605)
+    live.put_away(604, 605)
+    live.feed(batch("lg-a", (297, 9000)), now=605)
+    assert asked == [ROOM, ROOM], "what has been put away since is not in what was read before"
+    assert live.says(605) == live.would_say(605)
+
+
+def test_no_more_of_the_past_is_held_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "MOST_WHOLE", 70)
+    live = Live(every_five("lg-a", 5, 300, 5000), every_five("lg-b", 65, 300, 5000), now=301)
+    live.put_away(280, 301)
+    for late in (batch("lg-a", (7, 5000)), batch("lg-b", (67, 5000)), batch("lg-a", (8, 5000))):
+        live.feed(late, now=301)
+        assert len(live.state.whole) == 1
+        assert live.says(301) == live.would_say(301)
 
 
 def test_a_kit_that_joins_others_on_hold_is_held_too() -> None:

@@ -56,6 +56,8 @@ port = {broker.port}
 protocol = "{broker.protocol}"
 [ledger]
 path = "coldchain.db"
+alarm_percent = 100     # a show goes on, however full the disk is
+stop_percent = 100
 [rules]
 dir = "{rules}"
 [service]

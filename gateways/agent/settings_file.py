@@ -24,7 +24,7 @@ from gateways.decoders.native import MAX_READINGS
 from gateways.decoders.toml_table import Table, one_of, positive, text
 
 SMALLEST_MIB = 16
-_RESERVED = {"alerts", "events"}
+_RESERVED = {"alerts", "events", "service"}
 """Sites of these names would open the service's own topics at the broker."""
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faults.account import Account
 from faults.figures import Figure
-from faults.harness import Account, Service
+from faults.running import Service
 
 MakeService = Callable[..., Service]
 

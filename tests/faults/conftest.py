@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from faults.book import Book, MakeService
-from faults.harness import Service
+from faults.brokers import StoringBroker
+from faults.running import Service
 from faults.sizes import FULL, SHORT, Size
 from faults.zygote import Zygote
 from processes import PLAIN, Mosquitto
@@ -67,7 +68,15 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def make_service(tmp_path: Path, mosquitto: Mosquitto, zygote: Zygote) -> Iterator[MakeService]:
+def broker(tmp_path: Path) -> Iterator[StoringBroker]:
+    """One that keeps its sessions on disk, as it is shipped."""
+    found = StoringBroker(tmp_path / "broker")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def make_service(tmp_path: Path, request: pytest.FixtureRequest, zygote: Zygote) -> Iterator[MakeService]:
     """Makes services over ledgers that know a registry, each in a folder of its own."""
     made: list[Service] = []
 
@@ -76,7 +85,9 @@ def make_service(tmp_path: Path, mosquitto: Mosquitto, zygote: Zygote) -> Iterat
     ) -> Service:
         name = f"service-{len(made)}"
         more = f'client_id = "{name}"\n{more}'
-        found = Service(folder or tmp_path / name, port or mosquitto.port, zygote, registry, more, log)
+        found = Service(
+            folder or tmp_path / name, port or request.getfixturevalue("mosquitto").port, zygote, registry, more, log
+        )
         made.append(found)
         return found
 

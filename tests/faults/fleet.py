@@ -46,7 +46,7 @@ class Sent:
 
 
 class Fleet:
-    """Loggers with one place and two kits each; a few at a time are active, each until its kits' custody nearly ends."""
+    """Loggers with one place and two kits each; a few at a time are active, until their kits' custody nearly ends."""
 
     def __init__(self, loggers: int, seed: int, *, at_once: int = 8, gateways: int = 2) -> None:
         self.loggers = [f"lg-{number}" for number in range(loggers)]

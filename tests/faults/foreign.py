@@ -62,7 +62,10 @@ FOREIGN: tuple[tuple[str, bytes], ...] = (
     ),
     ("v1/gateway/telemetry", _json({_EUI: [{"ts": 1_779_999_990_123, "values": _PROBES}]})),
     ("zigbee2mqtt/fridge", _json({"battery": 98, "last_seen": _AT, "temperature": 5.1})),
-    ("tele/fridge/SENSOR", _json({"Time": "2026-05-28T20:26:30", "DS18B20": {"Id": "0", "Temperature": 5.1}, "TempUnit": "C"})),
+    (
+        "tele/fridge/SENSOR",
+        _json({"Time": "2026-05-28T20:26:30", "DS18B20": {"Id": "0", "Temperature": 5.1}, "TempUnit": "C"}),
+    ),
     ("home/gw/BTtoMQTT/A4C138000001", _json({"id": "A4:C1:38:00:00:01", "tempc": 5.1, "hum": 40})),
     ("shellies/fridge/ext_temperature/0", b"5.1"),
     ("shellies/fridge/sensor/temperature", b"5.10"),
@@ -80,14 +83,29 @@ FOREIGN: tuple[tuple[str, bytes], ...] = (
     ("senml/depot", _SENML_CBOR),
     (
         "ruuvi/C8:25:2D:8E:9C:2C/CB:B8:33:4C:88:4F",
-        _json({"gw_mac": "C8:25:2D:8E:9C:2C", "rssi": -26, "gwts": "1779999990", "ts": "1779999990", "data": _advertisement()}),
+        _json(
+            {
+                "gw_mac": "C8:25:2D:8E:9C:2C",
+                "rssi": -26,
+                "gwts": "1779999990",
+                "ts": "1779999990",
+                "data": _advertisement(),
+            }
+        ),
     ),
     (
         "who-ems/ke",
         _json(
             {
                 "meta": {"schemaVersion": "0.8.1", "transferType": "ems"},
-                "data": [{"AMID": "a-1", "ESER": "E-1", "LSER": "l-1", "records": [{"ABST": "20240115T040554Z", "TVC": 3.2, "TAMB": 21}]}],
+                "data": [
+                    {
+                        "AMID": "a-1",
+                        "ESER": "E-1",
+                        "LSER": "l-1",
+                        "records": [{"ABST": "20240115T040554Z", "TVC": 3.2, "TAMB": 21}],
+                    }
+                ],
             }
         ),
     ),
@@ -95,4 +113,4 @@ FOREIGN: tuple[tuple[str, bytes], ...] = (
     ("spBv1.0/depot/NDATA/edge", _sparkplug()),
     ("spBv1.0/depot/DBIRTH/edge/fridge", _sparkplug()),
     ("spBv1.0/depot/NDEATH/edge", _sparkplug()),
-)  # fmt: skip
+)

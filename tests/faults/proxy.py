@@ -62,6 +62,9 @@ class Proxy:
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
 
+    def _trickles(self) -> bool:
+        return self.mode == "trickle"
+
     def _pump(self, a: socket.socket, b: socket.socket) -> None:
         a.settimeout(0.2)
         try:
@@ -72,11 +75,11 @@ class Proxy:
                     continue
                 if not data:
                     break
-                while data and self.mode == "trickle":
+                while data and self._trickles():
                     b.sendall(data[:1])
                     data = data[1:]
                     until = time.monotonic() + 1.0
-                    while self.mode == "trickle" and time.monotonic() < until:
+                    while self._trickles() and time.monotonic() < until:
                         time.sleep(0.05)
                 if self.mode == "pass":
                     b.sendall(data)

@@ -10,15 +10,16 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 
 from coldchain import broker as broker_module
-from coldchain import history
+from coldchain import history, incoming, writer
 from coldchain import service as service_module
 from coldchain.broker import Broker
 from coldchain.ledger.ledger import Ledger
@@ -68,7 +69,7 @@ def clock(offset_file: str = "", started_ms: int | None = None, faster: int = 1,
 
 def impatient() -> None:
     """Wait a tenth of a second for a locked ledger, not half a minute."""
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connected(*args: Any, **named: Any) -> sqlite3.Connection:
         return connect(*args, **{**named, "timeout": 0.1})
@@ -103,14 +104,25 @@ def _forget(broker: Broker, count: int) -> None:
 
 def acknowledges_failures() -> None:
     """Acknowledge although the store has failed, and go on with the next."""
-    commit = Service._commit
+    store = Service._store
 
     def careless(self: Service, *what: Any) -> bool:
-        commit(self, *what)
-        self._retry_at = 0.0
+        store(self, *what)
         return True
 
-    Service._commit = careless  # type: ignore[method-assign]
+    Service._store = careless  # type: ignore[assignment,method-assign]
+    writer.RETRY_S = 0.0
+
+
+def slow_machine(seconds: float) -> None:
+    """Take so long over every message that is read: one flood is then too much for any service that reads it all."""
+    heard = incoming.heard
+
+    def slow(*what: Any) -> Any:
+        time.sleep(seconds)
+        return heard(*what)
+
+    incoming.heard = slow  # type: ignore[assignment]
 
 
 def alerts_apart() -> None:
@@ -128,7 +140,7 @@ def alerts_apart() -> None:
 
 def believes_every_time() -> None:
     """Take every device time for what it says."""
-    history.is_verified = lambda batch, _logger: np.ones(len(batch), np.bool_)
+    history.is_verified = lambda batch, _logger: np.ones(len(batch), np.bool_)  # type: ignore[assignment]
 
 
 def die_at_publish_of(topic: str) -> None:
@@ -140,26 +152,26 @@ def die_at_publish_of(topic: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return publish(self, where, *args, **named)
 
-    Client.publish = deadly  # type: ignore[method-assign]
+    Client.publish = deadly  # type: ignore[assignment,method-assign]
 
 
 def leaks(copies: int) -> None:
     """Keep every payload for ever."""
     kept: list[bytes] = []
-    hear = Broker._on_message
+    take = Service.take
 
-    def careless(self: Broker, client: Client, data: Any, message: MQTTMessage) -> None:
-        kept.extend(bytes(bytearray(message.payload)) for _ in range(copies))
-        hear(self, client, data, message)
+    def careless(self: Service) -> None:
+        kept.extend(bytes(bytearray(each.payload)) for each in self._broker.arrived for _ in range(copies))
+        take(self)
 
-    Broker._on_message = careless  # type: ignore[method-assign]
+    Service.take = careless  # type: ignore[method-assign]
 
 
 def die_at_step(step: int = 0, log: str = "") -> None:
     """Number every step that changes something durable or visible; die by SIGKILL just before number `step`.
 
-    Steps: every writing SQL statement of the ledger's connection and every commit, every acknowledgement and publication,
-    every file that is made durable or renamed. Names go into `log` if there is one.
+    Steps: every writing SQL statement of the ledger's connection and every commit, every acknowledgement and
+    publication, every file that is made durable or renamed. Names go into `log` if there is one.
     """
     count = 0
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else -1
@@ -186,7 +198,7 @@ def die_at_step(step: int = 0, log: str = "") -> None:
         if words and words[0] in {"BEGIN", "COMMIT", "ROLLBACK", "INSERT", "UPDATE", "DELETE", "CREATE"}:
             note(" ".join(words[:3]) if words[0] in {"INSERT", "DELETE"} else " ".join(words[:2]))
 
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connected(database: Any, *args: Any, **named: Any) -> sqlite3.Connection:
         connection = connect(database, *args, **named)
@@ -195,7 +207,7 @@ def die_at_step(step: int = 0, log: str = "") -> None:
         return connection
 
     sqlite3.connect = connected  # type: ignore[assignment]
-    before(Client, "ack", "acknowledge")
+    before(Broker, "acknowledge", "acknowledge")
     before(Client, "publish", "publish")
     before(Broker, "close", "disconnect")
     before(os, "fsync", "fsync")

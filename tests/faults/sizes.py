@@ -13,6 +13,7 @@ class Size:
     kills: int
     control_kills: int
     broker_kills: int
+    agent_kills: int
     lives: int
     steps_apart: int
     payloads: int
@@ -31,23 +32,24 @@ class Size:
 
 SHORT = Size(
     name="short",
-    kills=12,
-    control_kills=4,
+    kills=8,
+    control_kills=3,
     broker_kills=2,
-    lives=10,
-    steps_apart=12,
+    agent_kills=2,
+    lives=8,
+    steps_apart=16,
     payloads=10_000,
     stored_payloads=200,
-    locked_s=2.0,
-    hole_s=3.0,
-    trickle_s=2.0,
+    locked_s=1.0,
+    hole_s=1.5,
+    trickle_s=1.0,
     cuts=2,
     jumps=4,
     fleet=50,
-    fleet_hours=12,
+    fleet_hours=6,
     faster=8_000,
     flood_per_s=2_000,
-    flood_s=4,
+    flood_s=3,
 )
 
 FULL = Size(
@@ -55,6 +57,7 @@ FULL = Size(
     kills=1_000,
     control_kills=40,
     broker_kills=60,
+    agent_kills=40,
     lives=400,
     steps_apart=1,
     payloads=1_000_000,

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import pytest
 
 from coldchain.service import system_clock
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Sent
-from faults.harness import Account, Act, come_to_rest, gateways, settle
+from faults.running import Act
+from faults.senders import come_to_rest, gateways
 from faults.sizes import SHORT, Size
 from processes import Mosquitto
 from service_values import MINUTE_MS, START_MS

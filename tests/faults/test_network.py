@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from coldchain import broker as broker_module
+from faults.account import settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet
-from faults.harness import Act, Gateways, come_to_rest, gateways, settle
 from faults.proxy import Proxy
+from faults.running import Act
+from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import FULL, Size
 from processes import Mosquitto
 
@@ -94,7 +96,8 @@ def test_a_cut_loses_nothing_and_is_over_within_the_stated_bound(
         come_to_rest(service, sender)
         account = settle(service, sender.published.values(), sender.promised())
     what = {"reset": "connections reset", "hole": "black hole", "trickle": "one byte a second"}[kind]
-    note = f"each {lasts_s:.0f} s, recovered after {longest_s:.1f} s at most (bound {bound_s:.0f} s); {account.messages} messages"
+    note = f"each {lasts_s:.0f} s, recovered after {longest_s:.1f} s at most, bound {bound_s:.0f} s; "
+    note += f"{account.messages} messages"
     book.promise("network", what, cuts, "cuts", account, note)
 
 

@@ -7,9 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet, Sent
-from faults.harness import Account, Act, Gateways, Service, come_to_rest, gateways, settle
+from faults.running import Act, Service
+from faults.senders import Gateways, come_to_rest, gateways
 from faults.sizes import Size
 from processes import Mosquitto
 
@@ -38,6 +40,12 @@ def a_life(service: Service, chance: random.Random, number: int, acts: list[Act]
     service.kill()
 
 
+def load(sender: Gateways, messages: list[Sent], again: list[Sent]) -> None:
+    """Publish messages, then some of them once more."""
+    sender.publish(*messages, pause_s=0.004)
+    sender.repeat(*again)
+
+
 def lives(
     service: Service, sender: Gateways, messages: list[Sent], chance: random.Random, kills: int, book: Book, *acts: Act
 ) -> None:
@@ -46,15 +54,10 @@ def lives(
     publisher: threading.Thread | None = None
     for number in range(kills):
         now = messages[number * share : (number + 1) * share]
-        now_and_again = [*now, *chance.sample(now, len(now) // 15)]
-
-        def load(first: list[Sent] = now, again: list[Sent] = now_and_again[len(now) :]) -> None:
-            sender.publish(*first, pause_s=0.004)
-            sender.repeat(*again)
-
+        again = chance.sample(now, len(now) // 15)
         if publisher is not None:
             publisher.join()
-        publisher = threading.Thread(target=load)
+        publisher = threading.Thread(target=load, args=(sender, now, again))
         publisher.start()
         a_life(service, chance, number, list(acts))
         if number % 25 == 24:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from faults.account import settle
 from faults.book import Book, MakeService
+from faults.brokers import StoringBroker
 from faults.fleet import Fleet
-from faults.harness import StoringBroker, come_to_rest, gateways, settle
+from faults.senders import come_to_rest, gateways
 from faults.sizes import Size
 
 MESSAGES_EACH = 60
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[StoringBroker]:
-    found = StoringBroker(tmp_path / "broker")
-    yield found
-    found.stop()
 
 
 def test_kills_of_broker_and_service_lose_nothing_that_a_receipt_names(

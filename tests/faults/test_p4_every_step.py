@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.account import Account, settle
 from faults.book import Book, MakeService
 from faults.fleet import Fleet, Sent
-from faults.harness import Account, Act, Gateways, Service, forget_session, gateways, settle
+from faults.running import Act, Service
+from faults.senders import Gateways, forget_session, gateways
 from faults.sizes import Size
 from processes import Heard, Mosquitto, eventually, listening
 from service_values import MINUTE_MS, START_MS
@@ -47,7 +49,7 @@ BROKEN = ("coldchain/v1/basel/gw-1/lg-0/readings", b'{"v":1,"logger":"lg-0","mc"
 def a_life(
     folder: Path, make_service: MakeService, broker: Mosquitto, acts: list[Act], *, forgets: bool = False
 ) -> Iterator[tuple[Service, Gateways]]:
-    """The scenario, up to its end or the death of the service: arrivals, an event, its revision, alerts, a checkpoint."""
+    """Arrivals, an event, its revision, alerts, a checkpoint: up to the end or the death of the service."""
     service = make_service(Fleet(loggers=2, seed=1).registry(), folder=folder)
     # the broker keeps a session for it before anything is published
     service.start({"do": "quick"})

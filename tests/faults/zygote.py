@@ -103,9 +103,6 @@ def _warm_up() -> None:
     import apscheduler.triggers.interval
     import paho.mqtt.client
 
-    import coldchain.service
-    import coldchain.timeseries.embedded
-    import coldchain.timeseries.projector
     import faults.sabotage  # noqa: F401
     from coldchain import pipeline
     from coldchain.profiles import load_profiles
@@ -139,7 +136,7 @@ def _serve(asked: dict[str, Any]) -> None:
         sys.stderr.write(f"coldchain: {exc}\n")
         sys.stderr.flush()
         code = exc.exit_code
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (this process is only this service, and its end is what is looked at)
         import traceback
 
         traceback.print_exc()
