@@ -40,6 +40,7 @@ def describe(found: Sequence[Found], load_before: float) -> dict[str, Any]:
     lines = {name: [_with_verdict(one) for one in found if isinstance(one, kind)] for name, kind in KINDS.items()}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _said(["git", "-C", str(DOCS), "describe", "--always", "--dirty"]),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -84,7 +85,7 @@ def _said(command: list[str]) -> str | None:
     if found is None:
         return None
     said = subprocess.run([found, *command[1:]], check=False, capture_output=True, text=True)
-    return said.stdout.partition("\n")[0].strip()
+    return said.stdout.partition("\n")[0].strip() or None
 
 
 def _processor() -> str:
