@@ -5,6 +5,7 @@ These need what the tests of the project need anyway; `test_installed_peers` nee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -229,3 +230,13 @@ def test_the_benchmark_stops_if_ours_is_wrong(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(traffic, "scenarios", lambda *_: SCENARIOS)
     with pytest.raises(AssertionError, match="coldchain is wrong"), np.errstate(all="ignore"):
         contest.measure()
+
+
+def test_what_the_peers_bring_with_them_is_of_the_version_that_the_project_has() -> None:
+    def versions(lock: str) -> dict[str, str]:
+        pinned = re.findall(r"^([a-z0-9-]+)==(\S+)", Path(lock).read_text(encoding="utf-8"), re.MULTILINE)
+        return dict(pinned)
+
+    project, peers = versions("requirements.lock"), versions("benchmarks/requirements.lock")
+    assert {"polars", "duckdb", "bytewax"} <= peers.keys()
+    assert all(project[name] == peers[name] for name in peers.keys() & project.keys())
