@@ -159,7 +159,7 @@ def _with_lost(
         return at, hot, cold
     positions, instants = zip(*sorted(set(due)), strict=True)
     nothing = np.full(len(positions), UNKNOWN, np.int32)
-    return tuple(np.insert(a, positions, b) for a, b in ((at, instants), (hot, nothing), (cold, nothing)))  # type: ignore[return-value]
+    return np.insert(at, positions, instants), np.insert(hot, positions, nothing), np.insert(cold, positions, nothing)
 
 
 def clip(history: History | None, from_ms: int, to_ms: int) -> History | None:

@@ -173,7 +173,7 @@ class Service:
 
     def take_waiting(self) -> None:
         """Read some of the messages that were put back, between those that arrive."""
-        if not self.has_waiting or not self.writer.may_try:
+        if not self.has_waiting:
             return
         most = WAITING_AT_ONCE if self._is_quiet else WAITING_AT_ONCE_UNDER_LOAD
         waiting: list[Waiting] = []
@@ -185,8 +185,8 @@ class Service:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether messages wait to be read."""
-        return self._waiting > 0
+        """Whether messages wait that can be read now: while the ledger fails there is nothing to hurry for."""
+        return self._waiting > 0 and self.writer.may_try
 
     def _store(
         self, portion: Portion, find: Callable[[State, int], Step] = pipeline.nothing, lost: Sequence[LostReading] = ()

@@ -81,6 +81,19 @@ def listening(port: int, *topics: str) -> Iterator[list[Heard]]:
     client.loop_stop()
 
 
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[Path]:
+    """A disk of its own of so many MiB, as a new folder."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
+    found = subprocess.run(mount, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, (
+        f"this test mounts a tmpfs of {mib} MiB, for which it must run as root: {found.stderr}"
+    )
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 class Mosquitto:
     """A broker that can be killed and started again on the same port."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from coldchain import disk
 from coldchain.commits import Commits
 from coldchain.disk import DiskGuard, Room, room_at, used_percent
@@ -23,13 +24,8 @@ def _looks_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    found = subprocess.run(mount, check=False, capture_output=True, text=True)
-    assert found.returncode == 0, f"this test mounts a tmpfs of 2 MiB, for which it must run as root: {found.stderr}"
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with processes.small_disk(tmp_path / "small", mib=2) as found:
+        yield found
 
 
 def fill(folder: Path, percent: float) -> None:

@@ -14,24 +14,15 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from benchmarks.raw_publisher import packet, text
 from coldchain.packet_stream import Malformed, PacketStream, Published
 
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
-def packet(header: int, body: bytes) -> bytes:
-    """A packet by the rule of 2.1.4: seven bits of the length in each byte, lowest first."""
-    length, count = b"", len(body)
-    while True:
-        count, digit = divmod(count, 128)
-        length += bytes([digit | (128 if count else 0)])
-        if not count:
-            return bytes([header]) + length + body
-
-
 def published(message: Published, protocol: MQTTProtocolVersion, properties: bytes = b"\x00") -> bytes:
     mid = message.mid.to_bytes(2, "big") if message.qos else b""
-    body = len(message.topic).to_bytes(2, "big") + message.topic + mid
+    body = text(message.topic) + mid
     body += (properties if protocol is V5 else b"") + message.payload
     return packet(0x30 | message.qos << 1 | message.is_retained, body)
 

@@ -242,6 +242,7 @@ def test_a_failing_disk_leaves_what_waits_where_it_is(
         patch.setattr(senders, "write_waiting", broken)
         running.service.take_waiting()
     assert ledger.count_waiting() == 4
+    assert not running.service.has_waiting, "the loop must not hurry while the ledger fails"
     running.service.writer._retry_at = 0.0
     running.service.take_waiting()
     assert ledger.count_waiting() == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from coldchain.errors import EnvironmentFailed
 from faults.account import Account, settle
 from faults.book import Book, MakeService
@@ -31,13 +32,8 @@ BURST = 40
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """2 MiB, and no more until a test gives it room."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    found = subprocess.run(mount, check=False, capture_output=True, text=True)
-    assert found.returncode == 0, f"this test mounts a tmpfs of 2 MiB, for which it must run as root: {found.stderr}"
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with processes.small_disk(tmp_path / "disk", mib=2) as found:
+        yield found
 
 
 def give_room(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+import processes
 from coldchain.ledger import queries
 from coldchain.ledger.ledger import Ledger
 from coldchain.settings import load_settings
@@ -188,13 +188,8 @@ def test_a_projection_that_stands_still_is_told(mosquitto: Mosquitto, make_servi
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    found = subprocess.run(mount, check=False, capture_output=True, text=True)
-    assert found.returncode == 0, f"this test mounts a tmpfs of 8 MiB, for which it must run as root: {found.stderr}"
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with processes.small_disk(tmp_path / "disk", mib=8) as found:
+        yield found
 
 
 def fill(folder: Path, percent: int) -> None:
