@@ -1,6 +1,7 @@
-"""The command line: each command says what it does and calls the module that does it, imported only then."""
+"""The command line: each command says what it does and calls the module that does it, imported only then.
 
-from __future__ import annotations
+Annotations are values here, not text, which typer would evaluate twice for every command before it prints any help.
+"""
 
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from coldchain.commands import quick_help
 from coldchain.errors import ColdchainError
 
 app = typer.Typer(
@@ -356,6 +358,8 @@ def simulate(
 
 def main() -> None:
     """Run a command; whatever a user can mend is one line on stderr and the exit code of its kind."""
+    if not sys.argv[1:] or "--help" in sys.argv:
+        quick_help.prepare()
     try:
         app()
     except ColdchainError as exc:
