@@ -1,4 +1,4 @@
-"""Runs every benchmark and prints its tables; a full run also writes `docs/benchmarks.json` and `docs/benchmarks.svg`.
+"""Runs every benchmark and prints its tables; a full run also writes them into `docs` (`record`).
 
 A benchmark is a module with a `measure` that returns a list of what `harness.Found` names.
 """
@@ -16,14 +16,36 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import decoding, guarding, ingest, memory, record, replay_race, restart
-from benchmarks.harness import ROUNDS, Absent, Figure, Found, Peer, Row
+from benchmarks import (
+    decoding,
+    guarding,
+    ingest,
+    memory,
+    record,
+    replay_race,
+    restart,
+    start,
+)
+from benchmarks.harness import ROUNDS, Absent, Curve, Figure, Found, Peer, Row, by_goal, standing_for, without_a_line
 from benchmarks.peers import contest
 
-RACES = (replay_race.measure, decoding.measure, guarding.measure)
-WIDTH_IN_A_FILE = 140
+WIDTH_IN_A_FILE = 160
 QUICK_SHARE = 20
 """A quick run weighs and restarts one of so many parts of the full fleet."""
+
+
+def steps(share: int, folder: Path) -> list[tuple[str | None, Callable[[], Sequence[Found]]]]:
+    """Every benchmark, and the goal that its lines stand for unless they name one; of what takes long a `share`."""
+    return [
+        ("B1", replay_race.measure),
+        (None, decoding.measure),
+        ("B4", lambda: guarding.measure(share)),
+        ("B6", lambda: ingest.measure(share)),
+        (None, lambda: memory.measure(share)),
+        ("B9", lambda: start.measure(share)),
+        ("B9", lambda: restart.measure(folder, share)),
+        ("B10", lambda: contest.measure(share)),
+    ]
 
 
 def main() -> None:
@@ -39,95 +61,101 @@ def main() -> None:
 
 
 def measure(share: int) -> list[Found]:
-    """Everything, one after the other; of what takes long a `share`."""
+    """Everything, one after the other, and a line for each goal that has none."""
     found: list[Found] = []
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
-        steps: list[Callable[[], Sequence[Found]]] = [
-            *RACES,
-            lambda: ingest.measure(share),
-            lambda: memory.measure(share),
-            lambda: restart.measure(Path(folder), share),
-            lambda: contest.measure(share),
-        ]
-        for step in progress.track(steps, description="measuring"):
-            found += step()
-    return found
+        for goal_id, step in progress.track(steps(share, Path(folder)), description="measuring"):
+            found += standing_for(goal_id, step())
+    return found + without_a_line(found)
 
 
 def show(found: Sequence[Found]) -> None:
     """Print what was measured, as tables; a table without a line is left out."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE)
-    rows, figures, peers = (
-        [one for one in found if isinstance(one, Row)],
-        [one for one in found if isinstance(one, Figure)],
-        [one for one in found if isinstance(one, Peer)],
-    )
-    for table in (_table_of_races(rows), _table_of_figures(figures), _table_of_peers(peers)):
+    lines = [one for one in found if isinstance(one, Row | Figure | Absent)]
+    curves = [one for one in found if isinstance(one, Curve)]
+    peers = [one for one in found if isinstance(one, Peer)]
+    for table in (_table(lines), _table_of_curves(curves), _table_of_peers(peers)):
         if table.row_count:
             console.print(table)
-    for one in found:
-        if isinstance(one, Absent):
-            console.print(f"not measured: {one.what}: {one.why}")
 
 
-def _table_of_races(rows: list[Row]) -> Table:
+def _table(lines: Sequence[Row | Figure | Absent]) -> Table:
+    """Races, figures and what is absent, in the order of the goals."""
     table = Table(
-        title="Throughput per CPU-second",
-        caption=f"readings; ratio: median of {ROUNDS} rounds (lowest to highest), above 1 ours is faster",
+        title="Goals, and what stands beside them",
+        caption="in brackets: readings of a round; a rate is per CPU-second unless it says otherwise; a ratio above 1: ours is faster, the median of "
+        f"{ROUNDS} rounds or fewer (lowest to highest)",
     )
-    table.add_column("job, readings")
+    for heading in ("", "what"):
+        table.add_column(heading)
+    table.add_column("ours", justify="right", no_wrap=True)
     table.add_column("reference")
-    for heading in ("ours", "its", "ratio", "goal"):
+    for heading in ("ratio", "goal"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            f"{row.job}, {row.items:,}",
-            row.reference,
-            _per_second(row.ours_per_s),
-            _per_second(row.reference_per_s),
-            f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})",
-            "" if row.goal is None else f"{row.goal:g} {_met(row.ratio >= row.goal)}",
-        )
+    table.add_column("met")
+    for one in by_goal(lines):
+        table.add_row(one.goal_id or "", *_cells(one))
     return table
 
 
-def _table_of_figures(figures: list[Figure]) -> Table:
-    table = Table(title="End to end, memory and restart")
-    table.add_column("what")
-    for heading in ("measured", "goal"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for figure in figures:
-        value = f"{figure.value:,.1f} {figure.unit}"
-        bound = "at least" if figure.is_least else "at most"
-        met = "" if figure.is_met is None else f"{bound} {figure.goal:,.0f} {_met(figure.is_met)}"
-        table.add_row(figure.what, value, met)
+def _cells(one: Row | Figure | Absent) -> tuple[str, ...]:
+    if isinstance(one, Row):
+        return (
+            f"{one.job} ({one.items:,})",
+            _per_second(one.ours_per_s),
+            f"{one.reference}: {_per_second(one.reference_per_s)}",
+            f"{_number(one.ratio)} ({_number(one.lowest)} to {_number(one.highest)})",
+            "" if one.goal is None else f"at least {_number(one.goal)}",
+            _met(one.is_met),
+        )
+    if isinstance(one, Figure):
+        bound = "at least" if one.is_least else "at most"
+        goal = "" if one.goal is None else f"{bound} {_number(one.goal)} {one.unit}"
+        return one.what, f"{_number(one.value)} {one.unit}", "", "", goal, _met(one.is_met)
+    return one.what, "not measured", one.why, "", "", ""
+
+
+def _table_of_curves(curves: Sequence[Curve]) -> Table:
+    table = Table(title="Scaling: the cost of one thing against the number of another")
+    for heading in ("", "what", "against", "at: cost"):
+        table.add_column(heading)
+    for curve in curves:
+        points = ", ".join(f"{size:,.6g}: {_number(cost)}" for size, cost in curve.points)
+        table.add_row(curve.goal_id or "", f"{curve.what}, {curve.unit}", curve.against, points)
     return table
 
 
 def _table_of_peers(peers: list[Peer]) -> Table:
     kits = peers[0].kits if peers else 0
     table = Table(
-        title="Peers: the same messages, the same rule, and whether the answer is right",
+        title="B10, peers: the same messages, the same rule, and whether the answer is right",
         caption="readings per CPU-second of what is counted, clean data in order; lines of code, ours of the rules "
         f"file; then on how many of {kits} kits time above 8 degC, known and unknown time are right to the ms and MKT "
         "to 1e-7 degC, by what befalls the messages",
     )
-    table.add_column("by")
-    table.add_column("counted")
-    for heading in ("readings", "lines", *(peers[0].right if peers else ())):
+    for heading in ("", "by", "counted"):
+        table.add_column(heading)
+    for heading in ("readings", "ours / its", "lines", *(peers[0].right if peers else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for peer in peers:
         right = (str(count) for count in peer.right.values())
-        table.add_row(peer.name, peer.counted, _per_second(peer.readings_per_s), str(peer.lines), *right)
+        ratio = f"{_number(peers[0].readings_per_s / peer.readings_per_s)}"
+        speed = _per_second(peer.readings_per_s)
+        table.add_row(peer.goal_id or "", peer.name, peer.counted, speed, ratio, str(peer.lines), *right)
     return table
 
 
 def _per_second(count: float) -> str:
-    return f"{count / 1e6:.3g} M/s" if count >= 1e5 else f"{count:,.0f} /s"
+    return f"{count / 1e6:.3g} M/s" if count >= 1e5 else f"{_number(count)} /s"
 
 
-def _met(is_met: bool) -> str:
-    return "met" if is_met else "MISSED"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _met(is_met: bool | None) -> str:
+    return {None: "", True: "met", False: "MISSED"}[is_met]
 
 
 if __name__ == "__main__":

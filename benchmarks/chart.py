@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from benchmarks.harness import Figure, Found, Peer, Row
+from benchmarks.harness import Absent, Figure, Found, Peer, Row, by_goal
 
 _LABEL, _PLOT, _NOTE = 480, 280, 270
 _WIDTH, _LINE = _LABEL + _PLOT + _NOTE, 18
@@ -22,10 +22,13 @@ _INK, _FAINT, _MET, _MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
 
 
 class Bar(NamedTuple):
-    """One line: what, how many times as much as what it is compared with, and what stands behind the bar."""
+    """One line: what, how many times as much as what it is compared with, and what stands behind the bar.
+
+    `times`: None for what was not measured.
+    """
 
     what: str
-    times: float
+    times: float | None
     note: str
     is_good: bool
 
@@ -55,21 +58,30 @@ def svg(found: Sequence[Found], subtitle: str) -> str:
 
 
 def goals(found: Sequence[Found]) -> list[Bar]:
-    """Every line with a goal, and how many times over it is met; below 1 it is missed."""
+    """Every line with a goal, and how many times over it is met; below 1 it is missed.
+
+    A goal of which nothing could be measured has a line too.
+    """
     bars = []
-    for one in found:
+    for one in by_goal(found):
         if isinstance(one, Row) and one.goal is not None:
-            note = f"{one.ratio:.3g} times, at least {one.goal:g}"
-            bars.append(_goal(f"{one.job} / {one.reference}", one.ratio / one.goal, note))
+            note = f"{one.ratio:.3g} times, at least {one.goal:.3g}"
+            bars.append(_goal(one, f"{one.job} / {one.reference}", one.ratio / one.goal, note))
         elif isinstance(one, Figure) and one.goal is not None:
             times = one.value / one.goal if one.is_least else one.goal / one.value
             note = f"{_number(one.value)} {one.unit}, {'at least' if one.is_least else 'at most'} {_number(one.goal)}"
-            bars.append(_goal(one.what, times, note))
+            bars.append(_goal(one, one.what, times, note))
+        elif isinstance(one, Absent) and one.goal_id is not None:
+            bars.append(Bar(_label(one, one.what), None, f"not measured: {one.why}", False))
     return bars
 
 
-def _goal(what: str, times: float, note: str) -> Bar:
-    return Bar(what, times, f"{'met' if times >= 1 else 'MISSED'}: {note}", times >= 1)
+def _goal(one: Found, what: str, times: float, note: str) -> Bar:
+    return Bar(_label(one, what), times, f"{'met' if times >= 1 else 'MISSED'}: {note}", times >= 1)
+
+
+def _label(one: Found, what: str) -> str:
+    return f"{one.goal_id or ''}  {what}"
 
 
 def _number(value: float) -> str:
@@ -100,12 +112,13 @@ def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
         parts.append(_text(x, bottom + 12, f"{10.0**power:g}", 'text-anchor="middle"'))
     for number, bar in enumerate(bars, start=1):
         y = top + _LINE * number
-        x = _x(bar.times)
         what = bar.what if len(bar.what) <= _LONGEST else f"{bar.what[: _LONGEST - 1]}…"
-        left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
         parts.append(_text(_LABEL - 8, y + 3.5, what, 'text-anchor="end"'))
-        colour = _MET if bar.is_good else _MISSED
-        parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
+        if bar.times is not None:
+            x = _x(bar.times)
+            left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
+            colour = _MET if bar.is_good else _MISSED
+            parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
         parts.append(_text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
     return parts
 

@@ -1,66 +1,127 @@
-"""What one reading costs by the number of kits it guards, by their routes, and by the history behind it."""
+"""What one reading costs by the number of kits it guards, by their routes, and by the history behind it.
+
+Brute force is the same service without its groups: after every reading each kit is judged by itself. Its answers are
+those of the groups, and both are those of a replay of all readings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cached_property
 
 import numpy as np
 
 from benchmarks.fleet import DAY_MS, INTERVAL_MS, START_MS, cold_room, profile
 from benchmarks.harness import Row, race
 from coldchain import pipeline, retention
+from coldchain.model import Assessment
 from coldchain.pipeline import State
-from coldchain.readings import ReadingBatch
+from coldchain.profiles import StabilityProfile
+from coldchain.readings import MilliCelsius, ReadingBatch
+from coldchain.registry import KitGroup, Registry
 
 STEPS = 200
 KEEP_MS = 3 * DAY_MS
+MOST_KITS = 1_000_000
+BRUTE_ROUNDS = 3
 
 
 class Room:
     """A cold room whose service has put all but the last days away, and which goes on reading."""
 
-    def __init__(self, kits: int, routes: int, days: int) -> None:
+    def __init__(self, registry: Registry, days: int, rules: StabilityProfile | None = None) -> None:
         self._rng = np.random.default_rng(11)
+        self._rules = {"mab": rules or profile()}
         at = START_MS + np.arange(1, days * 288 + 1) * INTERVAL_MS
         stored = [ReadingBatch("lg-1", "1", at, self._temperatures(len(at)), int(at[-1]))]
-        self._now_ms = int(at[-1])
-        registry, rules = cold_room(kits, routes), {"mab": profile()}
-        self._state, found = pipeline.start(
-            registry, rules, stored, now_ms=self._now_ms, is_live=True, archive=lambda _: stored
+        self._all = list(stored)
+        self.now_ms = int(at[-1])
+        self.state, found = pipeline.start(
+            registry, self._rules, stored, now_ms=self.now_ms, is_live=True, archive=lambda _: self._all
         )
-        pipeline.adopt(self._state, found)
-        put_away = retention.put_away(self._state, self._now_ms - KEEP_MS, self._now_ms)
-        pipeline.adopt(self._state, put_away)
+        pipeline.adopt(self.state, found)
+        self._put_away()
 
-    def read(self) -> State:
+    def read(self, count: int = STEPS) -> State:
         """The next readings, one at a time, as a live logger sends them."""
-        for temperature in self._temperatures(STEPS):
-            self._now_ms += INTERVAL_MS
-            one = ReadingBatch("lg-1", "1", np.array([self._now_ms]), np.array([temperature], np.int32), self._now_ms)
-            pipeline.adopt(self._state, pipeline.step(self._state, [one], self._now_ms))
-        put_away = retention.put_away(self._state, self._now_ms - KEEP_MS, self._now_ms)
-        pipeline.adopt(self._state, put_away)
-        return self._state
+        for temperature in self._temperatures(count):
+            self._take(temperature)
+        self._put_away()
+        return self.state
 
-    def _temperatures(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    def read_and_judge_each(self, count: int = 1) -> dict[str, Assessment]:
+        """The same, and after every reading each group is judged."""
+        found: dict[str, Assessment] = {}
+        for temperature in self._temperatures(count):
+            self._take(temperature)
+            found = self.judged()
+        return found
+
+    def judged(self) -> dict[str, Assessment]:
+        """The assessment of each group as of now."""
+        return pipeline.look(self.state, self.state.registry.groups, self.now_ms)
+
+    def replayed(self) -> Mapping[str, Assessment]:
+        """The same from all readings since the first, without anything kept."""
+        return pipeline.replay(self._all, self.state.registry, self._rules, as_of_ms=self.now_ms).assessments
+
+    def _take(self, temperature: np.int32) -> None:
+        self.now_ms += INTERVAL_MS
+        one = ReadingBatch("lg-1", "1", np.array([self.now_ms]), np.array([temperature], np.int32), self.now_ms)
+        self._all.append(one)
+        pipeline.adopt(self.state, pipeline.step(self.state, [one], self.now_ms))
+
+    def _put_away(self) -> None:
+        pipeline.adopt(self.state, retention.put_away(self.state, self.now_ms - KEEP_MS, self.now_ms))
+
+    def _temperatures(self, count: int) -> MilliCelsius:
         return (5_000 + 10 * self._rng.integers(-50, 50, count)).astype(np.int32)
 
 
-def by_hand(kits: int) -> Callable[[], object]:
-    """Brute force: every kit judged on its own, as a script does that knows no groups (a tenth of the readings)."""
-    rooms = Room(kits, kits, 4)
-    state = rooms.read()
-    groups = list(state.registry.groups)
-    return lambda: [pipeline.look(state, groups, START_MS + 40 * DAY_MS) for _ in range(STEPS // 100)]
+class Ungrouped(Registry):
+    """A registry that does not see which kits share a fate: each is a group of its own, by its id."""
+
+    @cached_property
+    def groups(self) -> Mapping[str, KitGroup]:
+        """One group for each kit."""
+        return {kit: KitGroup(kit, (kit,), group.fate) for group in super().groups.values() for kit in group.kits}
 
 
-def measure() -> list[Row]:
-    """Each race in one run: the ratio is what a reading costs there, against here."""
-    one, many = Room(1, 1, 8), Room(10_000, 1, 8)
-    spread, old = Room(10_000, 100, 8), Room(1, 1, 5 * 365)
-    assert len(many.read().registry.kits) == 10_000
-    assert len(spread.read().registry.groups) == 100
-    rows = race("a reading that guards 10,000 kits of one route", STEPS, many.read, {"1 kit": one.read}, goal=0.5)
-    rows += race("... 10,000 kits of 100 deliveries", STEPS, spread.read, {"1 kit": one.read}, goal=0.5)
-    rows += race("... 1 kit with five years behind it", STEPS, old.read, {"8 days": one.read}, goal=0.5)
-    return rows
+def ungrouped(registry: Registry) -> Ungrouped:
+    """The same registry without its groups."""
+    return Ungrouped(**{field.name: getattr(registry, field.name) for field in fields(registry)})
+
+
+def measure(share: int = 1) -> list[Row]:
+    """Each race in one run: the ratio is what a reading costs there, against here; of the most kits a `share`."""
+    most_kits = MOST_KITS // share
+    one, many, most = (Room(cold_room(kits, 1), 8) for kits in (1, 10_000, most_kits))
+    spread, old = Room(cold_room(10_000, 100), 8), Room(cold_room(1, 1), 5 * 365)
+    for room, kits, groups in ((many, 10_000, 1), (most, most_kits, 1), (spread, 10_000, 100)):
+        registry = room.read().registry
+        assert (len(registry.kits), len(registry.groups)) == (kits, groups)
+    for room in (one, many, most, spread, old):
+        room.read()
+        assert room.judged() == room.replayed()
+    rows = race("a reading, 10,000 kits guarded", STEPS, many.read, {"1 kit": one.read}, goal=1 / 1.5)
+    rows += race(f"a reading, {most_kits:,} kits guarded", STEPS, most.read, {"1 kit": one.read}, goal=1 / 2)
+    rows += race("a reading, 10,000 kits of 100 deliveries", STEPS, spread.read, {"1 kit": one.read})
+    rows += race("a reading, five years of them stored", STEPS, old.read, {"8 days": one.read})
+    return rows + _against_brute_force(BRUTE_ROUNDS if share == 1 else 1)
+
+
+def _against_brute_force(rounds: int) -> list[Row]:
+    registry = cold_room(10_000, 1)
+    groups, by_hand = Room(registry, 8), Room(ungrouped(registry), 8)
+    (together,) = groups.read_and_judge_each().values()
+    assert by_hand.read_and_judge_each() == dict.fromkeys(registry.kits, together)
+    assert list(groups.replayed().values()) == [together]
+    return race(
+        "a reading, 10,000 kits judged after it",
+        1,
+        groups.read_and_judge_each,
+        {"brute force: kit by kit": by_hand.read_and_judge_each},
+        rounds=rounds,
+        goal=1_000,
+    )

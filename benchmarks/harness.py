@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
+from typing import TypeVar
 
 ROUNDS = 7
+
+GOALS = {
+    "B1": "core of a replay from columns",
+    "B2": "streaming step, a million streams in random order",
+    "B3": "exact MKT of a trailing window",
+    "B4": "a reading that guards many kits",
+    "B5": "differences of cumulative exposure after years",
+    "B6": "end to end over a real broker",
+    "B7": "time from publishing to the visible event",
+    "B8": "replay of a year of a large fleet",
+    "B9": "start",
+    "B10": "against what else one would use",
+}
+"""What each goal is about. docs/benchmarks.md has their numbers, and every line that stands for one has its bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,12 @@ class Row:
     lowest: float
     highest: float
     goal: float | None = None
+    goal_id: str | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        return None if self.goal is None else self.ratio >= self.goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +60,19 @@ class Absent:
 
     what: str
     why: str
+    goal_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the second table: something measured once. `goal` bounds it, from below if `is_least`."""
+    """One line of the table: something measured by itself. `goal` bounds it, from below if `is_least`."""
 
     what: str
     value: float
     unit: str
     goal: float | None
     is_least: bool = False
+    goal_id: str | None = None
 
     @property
     def is_met(self) -> bool | None:
@@ -73,10 +96,45 @@ class Peer:
     lines: int
     kits: int
     right: Mapping[str, int]
+    goal_id: str | None = None
 
 
-Found = Row | Figure | Peer | Absent
-"""Whatever a benchmark brings home."""
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What one thing costs [`unit`] by the number of another. `points`: number and cost, by rising number."""
+
+    what: str
+    unit: str
+    against: str
+    points: Sequence[tuple[float, float]]
+    goal_id: str | None = None
+
+
+Found = Row | Figure | Peer | Curve | Absent
+"""Whatever a benchmark brings home. `goal_id`: one of `GOALS` that the line stands for, or None."""
+
+Line = TypeVar("Line", bound=Found)
+
+
+def standing_for(goal_id: str | None, lines: Iterable[Found]) -> list[Found]:
+    """The lines; those that name no goal stand for this one."""
+    return [_named(line, goal_id) for line in lines]
+
+
+def _named(line: Line, goal_id: str | None) -> Line:
+    return line if line.goal_id is not None else replace(line, goal_id=goal_id)
+
+
+def without_a_line(lines: Iterable[Found]) -> list[Absent]:
+    """For each goal that none of the lines stands for, a line that says so."""
+    present = {line.goal_id for line in lines}
+    return [Absent(what, "nothing measures it", goal_id) for goal_id, what in GOALS.items() if goal_id not in present]
+
+
+def by_goal(lines: Iterable[Line]) -> list[Line]:
+    """In the order of the goals; what stands for none comes last."""
+    order = [*GOALS, None]
+    return sorted(lines, key=lambda line: order.index(line.goal_id))
 
 
 def race(
@@ -86,10 +144,11 @@ def race(
     references: Mapping[str, Callable[[], object]],
     rounds: int = ROUNDS,
     goal: float | Mapping[str, float] | None = None,
+    goal_id: str | None = None,
 ) -> list[Row]:
     """Time `ours` and every reference on the same `items`; one row for each reference.
 
-    `goal`: the least ratio, to all references or by reference.
+    `goal`: the least ratio, to all references or by reference; `goal_id`: which of `GOALS` it is of.
     """
     goals = goal if isinstance(goal, Mapping) else dict.fromkeys(references, goal)
     contestants = [ours, *references.values()]
@@ -102,7 +161,7 @@ def race(
             who = (first + turn) % len(contestants)
             seconds[who].append(_cpu_seconds(contestants[who]))
     return [
-        _row(job, name, items, seconds[0], theirs, goals.get(name))
+        replace(_row(job, name, items, seconds[0], theirs), goal=goals.get(name), goal_id=goal_id)
         for name, theirs in zip(references, seconds[1:], strict=True)
     ]
 
@@ -117,9 +176,7 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
     return took
 
 
-def _row(
-    job: str, reference: str, items: int, ours_s: Sequence[float], reference_s: Sequence[float], goal: float | None
-) -> Row:
+def _row(job: str, reference: str, items: int, ours_s: Sequence[float], reference_s: Sequence[float]) -> Row:
     ratios = [theirs / mine for mine, theirs in zip(ours_s, reference_s, strict=True)]
     return Row(
         job=job,
@@ -130,5 +187,4 @@ def _row(
         ratio=median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
-        goal=goal,
     )
