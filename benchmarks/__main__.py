@@ -84,8 +84,8 @@ def _table(lines: Sequence[Row | Figure | Absent]) -> Table:
     """Races, figures and what is absent, in the order of the goals."""
     table = Table(
         title="Goals, and what stands beside them",
-        caption="in brackets: readings of a round; a rate is per CPU-second unless it says otherwise; a ratio above 1: ours is faster, the median of "
-        f"{ROUNDS} rounds or fewer (lowest to highest)",
+        caption="in brackets: readings of a round; a rate is per CPU-second unless it says otherwise; a ratio above 1: "
+        f"ours is faster, the median of {ROUNDS} rounds or fewer (lowest to highest)",
     )
     for heading in ("", "what"):
         table.add_column(heading)

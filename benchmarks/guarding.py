@@ -24,7 +24,7 @@ from coldchain.registry import KitGroup, Registry
 STEPS = 200
 KEEP_MS = 3 * DAY_MS
 MOST_KITS = 1_000_000
-BRUTE_ROUNDS = 3
+BRUTE_ROUNDS, BRUTE_READINGS = 3, 3
 
 
 class Room:
@@ -50,7 +50,7 @@ class Room:
         self._put_away()
         return self.state
 
-    def read_and_judge_each(self, count: int = 1) -> dict[str, Assessment]:
+    def read_and_judge_each(self, count: int = BRUTE_READINGS) -> dict[str, Assessment]:
         """The same, and after every reading each group is judged."""
         found: dict[str, Assessment] = {}
         for temperature in self._temperatures(count):
@@ -119,7 +119,7 @@ def _against_brute_force(rounds: int) -> list[Row]:
     assert list(groups.replayed().values()) == [together]
     return race(
         "a reading, 10,000 kits judged after it",
-        1,
+        BRUTE_READINGS,
         groups.read_and_judge_each,
         {"brute force: kit by kit": by_hand.read_and_judge_each},
         rounds=rounds,

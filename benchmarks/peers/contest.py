@@ -13,43 +13,61 @@ from statistics import median
 import numpy as np
 
 from benchmarks.harness import Absent, Peer
-from benchmarks.peers import exact, influxdb_query, lines, node_red, ours, pandas_script, processes, traffic
+from benchmarks.peers import (
+    exact,
+    influxdb_continuous,
+    influxdb_query,
+    lines,
+    node_red,
+    ours,
+    pandas_script,
+    processes,
+    traffic,
+)
 from benchmarks.peers.job import Contestant, Exposures, Job, Message, Run, in_process
 
 LOGGERS, DAYS = 300, 3
 FEWEST_LOGGERS = 40
-ROUNDS = 3
+ROUNDS, ROUNDS_OF_A_SHARE = 3, 1
 HERE = Path(__file__).parent
 OURS = "coldchain"
 SERVER = "writer, influxd"
+ASKING = "ask", "write", "_post", "LINES_PER_WRITE"
 NODE = "node"
+LEFT_OUT = "left out of a quick run"
 
 
 def measure(share: int = 1) -> list[Peer | Absent]:
-    """Ours first, then every peer that runs here, or why it does not. With a `share` Node-RED is left out."""
+    """Ours first, then every peer that runs here, or why it does not.
+
+    With a `share` what takes long is left out: Node-RED, and whatever runs by the clock.
+    """
     scenarios = traffic.scenarios(max(FEWEST_LOGGERS, LOGGERS // share), DAYS)
     answers = [exact.exposures(scenario.recordings) for scenario in scenarios]
-    able, absent = contestants(scenarios[0].recordings, with_node=share == 1)
+    able, absent = contestants(scenarios[0].recordings, is_quick=share > 1)
     present: list[Contestant] = []
     right: list[dict[str, int]] = []
+    seconds: list[list[float]] = []
     for one in able:
         try:
-            found = [one.run(scenario.messages, scenario.end_ms).exposures for scenario in scenarios]
+            runs = [one.run(scenario.messages, scenario.end_ms) for scenario in scenarios]
         except processes.NoAnswer as exc:  # the others are measured all the same
             absent.append(Absent(one.name, str(exc)))
             continue
         present.append(one)
-        right.append({each.name: count_right(*pair) for each, *pair in zip(scenarios, found, answers, strict=True)})
+        seconds.append([runs[0].cpu_s] if one.is_by_the_clock else [])
+        found = zip(scenarios, runs, answers, strict=True)
+        right.append({each.name: count_right(run.exposures, answer) for each, run, answer in found})
     kits = len(answers[0])
     for one, counts in zip(present, right, strict=True):
         assert set(counts.values()) == {kits} or not one.name.startswith(OURS), f"{one.name} is wrong: {counts}"
     clean = scenarios[0]
     # the order goes round, and all have run before: see harness
-    seconds: list[list[float]] = [[] for _ in present]
-    for first in range(ROUNDS):
+    for first in range(ROUNDS if share == 1 else ROUNDS_OF_A_SHARE):
         for turn in range(len(present)):
             who = (first + turn) % len(present)
-            seconds[who].append(present[who].run(clean.messages, clean.end_ms).cpu_s)
+            if not present[who].is_by_the_clock:
+                seconds[who].append(present[who].run(clean.messages, clean.end_ms).cpu_s)
     count = clean.readings
     rows = zip(present, seconds, right, strict=True)
     return [
@@ -63,7 +81,7 @@ def count_right(found: Exposures, exact_answers: Exposures) -> int:
     return sum(kit in found and found[kit].agrees(answer) for kit, answer in exact_answers.items())
 
 
-def contestants(loggers: Iterable[str], *, with_node: bool) -> tuple[list[Contestant], list[Absent]]:
+def contestants(loggers: Iterable[str], *, is_quick: bool) -> tuple[list[Contestant], list[Absent]]:
     """Who can run here, ours first; and who cannot."""
     loggers = tuple(loggers)
     rules = lines.of_text(ours.RULES.read_text(encoding="utf-8").splitlines(), "#")
@@ -81,10 +99,14 @@ def contestants(loggers: Iterable[str], *, with_node: bool) -> tuple[list[Contes
             absent.append(Absent(package, "not installed: make bench installs it where it can be had"))
     if processes.program("influxd"):
         present += _influxdb()
+        if is_quick:
+            absent.append(Absent("InfluxDB, continuous query", LEFT_OUT))
+        else:
+            present += _continuous_queries()
     else:
         absent.append(Absent("InfluxDB", "influxd is not installed"))
-    if not with_node:
-        absent.append(Absent("Node-RED", "left out of a quick run"))
+    if is_quick:
+        absent.append(Absent("Node-RED", LEFT_OUT))
     elif node_red.INSTALLED.exists() and processes.program("node"):
         present += _node_red()
     else:
@@ -118,7 +140,7 @@ def _bytewax() -> list[Contestant]:
 
 
 def _influxdb() -> list[Contestant]:
-    path, common = Path(influxdb_query.__file__), ("lines", "job", "_ask", "ANSWERS", "LINES_PER_WRITE")
+    path, common = Path(influxdb_query.__file__), ("lines", "job", *ASKING, "ANSWERS")
     return [
         Contestant(
             f"InfluxQL, {words}", lines.of_python(path, [name, *common]), influxdb_query.contestant(query), SERVER
@@ -127,6 +149,21 @@ def _influxdb() -> list[Contestant]:
             ("fill(previous)", "FILL_PREVIOUS", influxdb_query.FILL_PREVIOUS),
             ("5 min each point", "EACH_POINT", influxdb_query.EACH_POINT),
         )
+    ]
+
+
+def _continuous_queries() -> list[Contestant]:
+    own = lines.of_python(Path(influxdb_continuous.__file__), ["job", "CONTINUOUS", "ANSWERS"])
+    common = lines.of_python(Path(influxdb_query.__file__), ["lines", *ASKING])
+    return [
+        Contestant(
+            f"InfluxDB, continuous query, {resample}",
+            own + common,
+            influxdb_continuous.contestant(resample),
+            SERVER,
+            is_by_the_clock=True,
+        )
+        for resample in (influxdb_continuous.USUAL, influxdb_continuous.PATIENT)
     ]
 
 

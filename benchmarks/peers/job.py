@@ -59,12 +59,16 @@ class Run(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """One row of the table. `lines` of code of the job, without blank ones, comments and docstrings."""
+    """One row of the table. `lines` of code of the job, without blank ones, comments and docstrings.
+
+    `is_by_the_clock`: it takes as long as the clock says, so it is timed once only, and not at all in a quick run.
+    """
 
     name: str
     lines: int
     run: Callable[[Sequence[Message], int], Run]
     counted: str = "itself"
+    is_by_the_clock: bool = False
 
 
 def in_process(job: Job) -> Callable[[Sequence[Message], int], Run]:

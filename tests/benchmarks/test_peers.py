@@ -18,10 +18,21 @@ import pytest
 
 import oracle
 from benchmarks.harness import Absent, Peer
-from benchmarks.peers import contest, exact, influxdb_query, lines, ours, pandas_script, processes, traffic
+from benchmarks.peers import (
+    contest,
+    exact,
+    influxdb_continuous,
+    influxdb_query,
+    lines,
+    ours,
+    pandas_script,
+    processes,
+    traffic,
+)
 from benchmarks.peers.job import (
     DAY_MS,
     GAP_AFTER_MS,
+    HOUR_MS,
     INTERVAL_MS,
     START_MS,
     Contestant,
@@ -140,6 +151,16 @@ def test_to_influxdb_a_fault_is_no_point() -> None:
     assert influxql(influxdb_query.FILL_PREVIOUS, messages)["lg-0"].known_ms == DAY_MS
 
 
+@pytest.mark.parametrize(
+    ("resample", "above_ms"), [(influxdb_continuous.USUAL, 0), (influxdb_continuous.PATIENT, SIX_MS)]
+)
+def test_a_continuous_query_counts_what_is_late_as_far_as_it_goes_back(resample: str, above_ms: int) -> None:
+    in_time = message(1, [5000] * 12)._replace(received_ms=START_MS + HOUR_MS)
+    late = message(13, [9000] * 6)._replace(received_ms=START_MS + 12 * HOUR_MS)
+    found = influxdb_continuous.contestant(resample)([in_time, late], END_MS).exposures
+    assert found["lg-0"].above_ms == above_ms
+
+
 def test_the_scenarios_hold_what_their_names_say() -> None:
     def instants(scenario: Scenario, logger: str) -> list[int]:
         sent = [orjson.loads(one.payload) for one in scenario.messages]
@@ -205,7 +226,7 @@ def test_lines_of_code_leave_out_what_is_not_code(tmp_path: Path) -> None:
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "find_spec", lambda _: None)
     monkeypatch.setattr(processes, "program", lambda _: None)
-    present, absent = contest.contestants(["lg-0"], with_node=True)
+    present, absent = contest.contestants(["lg-0"], is_quick=False)
     assert [one.what for one in absent] == ["polars", "duckdb", "bytewax", "InfluxDB", "Node-RED"]
     assert all(one.name.startswith(("coldchain", "pandas")) for one in present)
 
