@@ -24,6 +24,7 @@ from benchmarks import (
     record,
     replay_race,
     restart,
+    scaling,
     start,
 )
 from benchmarks.harness import ROUNDS, Absent, Curve, Figure, Found, Peer, Row, by_goal, standing_for, without_a_line
@@ -44,6 +45,7 @@ def steps(share: int, folder: Path) -> list[tuple[str | None, Callable[[], Seque
         (None, lambda: memory.measure(share)),
         ("B9", lambda: start.measure(share)),
         ("B9", lambda: restart.measure(folder, share)),
+        (None, lambda: scaling.measure(share)),
         ("B10", lambda: contest.measure(share)),
     ]
 
@@ -121,7 +123,7 @@ def _table_of_curves(curves: Sequence[Curve]) -> Table:
     for heading in ("", "what", "against", "at: cost"):
         table.add_column(heading)
     for curve in curves:
-        points = ", ".join(f"{size:,.6g}: {_number(cost)}" for size, cost in curve.points)
+        points = ", ".join(f"{size:,.0f}: {_number(cost)}" for size, cost in curve.points)
         table.add_row(curve.goal_id or "", f"{curve.what}, {curve.unit}", curve.against, points)
     return table
 

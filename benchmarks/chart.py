@@ -18,7 +18,7 @@ _WIDTH, _LINE = _LABEL + _PLOT + _NOTE, 18
 _MIDDLE = _LABEL + _PLOT / 2
 _DECADES = 2
 _LONGEST = 80
-_INK, _FAINT, _MET, _MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
+INK, FAINT, MET, MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
 
 
 class Bar(NamedTuple):
@@ -50,7 +50,7 @@ def svg(found: Sequence[Found], subtitle: str) -> str:
             ' font-family="DejaVu Sans, Arial, sans-serif" font-size="10">',
             f'<title id="title">Benchmarks, {escape(subtitle)}</title>',
             f'<rect width="{_WIDTH}" height="{y}" fill="#fff"/>',
-            _text(12, 22, f"Benchmarks, {subtitle}", 'font-size="13" font-weight="bold"'),
+            text(12, 22, f"Benchmarks, {subtitle}", 'font-size="13" font-weight="bold"'),
             *parts,
             "</svg>",
         ]
@@ -105,21 +105,21 @@ def peers(found: Sequence[Found]) -> list[Bar]:
 
 def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
     bottom = top + _LINE * (len(bars) + 1)
-    parts = [_text(12, top, title, 'font-weight="bold"')]
+    parts = [text(12, top, title, 'font-weight="bold"')]
     for power in range(-_DECADES, _DECADES + 1):
         x = _x(10.0**power)
-        parts.append(f'<path d="M{x:g} {top + 8}V{bottom}" stroke="{_FAINT}" stroke-width="{0.3 if power else 1}"/>')
-        parts.append(_text(x, bottom + 12, f"{10.0**power:g}", 'text-anchor="middle"'))
+        parts.append(f'<path d="M{x:g} {top + 8}V{bottom}" stroke="{FAINT}" stroke-width="{0.3 if power else 1}"/>')
+        parts.append(text(x, bottom + 12, f"{10.0**power:g}", 'text-anchor="middle"'))
     for number, bar in enumerate(bars, start=1):
         y = top + _LINE * number
         what = bar.what if len(bar.what) <= _LONGEST else f"{bar.what[: _LONGEST - 1]}…"
-        parts.append(_text(_LABEL - 8, y + 3.5, what, 'text-anchor="end"'))
+        parts.append(text(_LABEL - 8, y + 3.5, what, 'text-anchor="end"'))
         if bar.times is not None:
             x = _x(bar.times)
             left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
-            colour = _MET if bar.is_good else _MISSED
+            colour = MET if bar.is_good else MISSED
             parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
-        parts.append(_text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
+        parts.append(text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
     return parts
 
 
@@ -129,5 +129,6 @@ def _x(times: float) -> float:
     return round(_MIDDLE + _PLOT / 2 * power / _DECADES, 1)
 
 
-def _text(x: float, y: float, text: str, attributes: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" fill="{_INK}" {attributes}>{escape(text)}</text>'
+def text(x: float, y: float, words: str, attributes: str = "") -> str:
+    """Words, with the left end of their line at a point unless the attributes say otherwise."""
+    return f'<text x="{x:g}" y="{y:g}" fill="{INK}" {attributes}>{escape(words)}</text>'

@@ -159,14 +159,15 @@ def race(
         for turn in range(len(contestants)):
             # whoever comes right after a memory-hungry one pays for it: let the order go round
             who = (first + turn) % len(contestants)
-            seconds[who].append(_cpu_seconds(contestants[who]))
+            seconds[who].append(cpu_seconds(contestants[who]))
     return [
         replace(_row(job, name, items, seconds[0], theirs), goal=goals.get(name), goal_id=goal_id)
         for name, theirs in zip(references, seconds[1:], strict=True)
     ]
 
 
-def _cpu_seconds(run: Callable[[], object]) -> float:
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """What a run takes of this process, without collecting garbage meanwhile [s]."""
     gc.collect()
     gc.disable()
     began = time.process_time()

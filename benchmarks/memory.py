@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fleet import DAY_MS, INTERVAL_MS, START_MS, fleet, profile
-from benchmarks.harness import Figure
+from benchmarks.harness import Curve, Figure
 from coldchain import pipeline, retention
 from coldchain.readings import ChannelKey, ReadingBatch
 
@@ -59,6 +59,9 @@ def weigh(kits: int, places: int, in_use: Callable[[], int]) -> dict[str, float]
     pipeline.adopt(state, retention.put_away(state, now_ms - KEEP_DAYS * DAY_MS, now_ms))
     guarded = in_use()
     retained = sum(len(series) for series in state.series.values())
+    # a day and the longest window before it, which is another
+    assert retained == places * LOGGERS_PER_PLACE * DAYS * 288
+    assert all(one.known_ms for one in state.assessments.values())
     return {
         "kits": len(registry.kits),
         "groups": len(registry.groups),
@@ -70,11 +73,13 @@ def weigh(kits: int, places: int, in_use: Callable[[], int]) -> dict[str, float]
     }
 
 
-def measure(share: int = 1) -> list[Figure]:
-    """The figures of the full fleet, or of one `share`-th of it: the process as a whole, and in a tenth of the fleet
+def measure(share: int = 1) -> list[Figure | Curve]:
+    """Of the full fleet, or of one `share`-th of it: the process as a whole, and in a tenth of the fleet and less
     every allocation by itself, which takes long."""
     whole = _weighed(KITS // share, PLACES // share, "resident")
-    exact = _weighed(KITS // share // 10, PLACES // share // 10, "allocated")
+    places = [max(1, PLACES // share // part) for part in (1000, 100, 10)]
+    fleets = [_weighed(KITS // PLACES * each, each, "allocated") for each in places]
+    exact = fleets[-1]
     fleet_words = f"{whole['kits']:,} kits, {whole['loggers'] // 2:,} places, {whole['loggers']:,} loggers"
     per_kit = exact["registered"] / exact["kits"]
     per_reading = (exact["guarded"] - exact["registered"]) / exact["retained"]
@@ -83,6 +88,18 @@ def measure(share: int = 1) -> list[Figure]:
         Figure(f"allocated for each of {exact['kits']:,} kits, {groups}", per_kit, "bytes", goal=200),
         Figure(f"allocated for each of {exact['retained']:,} readings kept", per_reading, "bytes", goal=64),
         Figure(f"whole process, {fleet_words}, {whole['retained']:,} readings", whole["whole"] / 2**30, "GiB", goal=4),
+        Curve(
+            "memory for each kit, its place and loggers included",
+            "bytes",
+            "kits",
+            [(one["kits"], one["registered"] / one["kits"]) for one in fleets],
+        ),
+        Curve(
+            "memory for each reading kept",
+            "bytes",
+            "readings kept",
+            [(one["retained"], (one["guarded"] - one["registered"]) / one["retained"]) for one in fleets],
+        ),
     ]
 
 
@@ -96,6 +113,7 @@ def main(kits: int, places: int, how: str) -> None:
     """Weigh in this process and print what was found."""
     if how == "allocated":
         tracemalloc.start(1)
+        weigh(1, 1, allocated_bytes)  # what the first of all brings with it, once, is not of a kit
     print(json.dumps(weigh(kits, places, allocated_bytes if how == "allocated" else resident_bytes)))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks import chart
+from benchmarks import chart, scaling_chart
 from benchmarks.harness import Absent, Curve, Figure, Found, Peer, Row
 from benchmarks.peers import node_red, processes
 
@@ -24,7 +24,10 @@ KINDS: dict[str, type[Found]] = {"races": Row, "figures": Figure, "peers": Peer,
 
 
 def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> None:
-    """Write `benchmarks.json` and `benchmarks.svg`. `load_before`: how many wanted the processor at the start."""
+    """Write `benchmarks.json`, `benchmarks.svg` and `scaling.svg`.
+
+    `load_before`: how many wanted the processor at the start.
+    """
     document = describe(found, load_before)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / "benchmarks.json").write_bytes(orjson.dumps(document, option=options))
@@ -33,6 +36,8 @@ def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> No
         f"{document['date'][:10]}, {machine['processor']}, {machine['cores']} cores, load before {load_before:.1f}"
     )
     (folder / "benchmarks.svg").write_text(chart.svg(found, subtitle) + "\n", encoding="utf-8")
+    curves = [one for one in found if isinstance(one, Curve)]
+    (folder / "scaling.svg").write_text(scaling_chart.svg(curves, subtitle) + "\n", encoding="utf-8")
 
 
 def describe(found: Sequence[Found], load_before: float) -> dict[str, Any]:
