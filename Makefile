@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help install demo test test-long faults mutants bench bench-quick format lock clean python system-for-tests system-for-demo \
+.PHONY: help install demo test test-long faults mutants bench bench-quick flame format lock clean python system-for-tests system-for-demo \
     node-red
 
 PYTHON ?= python3
@@ -53,6 +53,9 @@ bench: system-for-tests .venv/.warm .venv/.peers node-red ## throughput, answers
 
 bench-quick: system-for-tests .venv/.warm .venv/.peers ## the same with a twentieth of the fleet and of the stored readings, and without Node-RED
 	$(WITH_PEERS) $(BIN)/python -m benchmarks --quick
+
+flame: system-for-tests .venv/.warm .venv/.peers ## where the service spends its time under load: docs/flame-ingest.svg; as root
+	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" $(WITH_PEERS) $(BIN)/python -m benchmarks.flame
 
 format: .venv/.warm ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix
@@ -104,7 +107,7 @@ system-for-demo: python
 	@rm -rf $(PEERS)
 	@if $(BIN)/pip -q --disable-pip-version-check install --no-deps --require-hashes --only-binary :all: \
 	    -r benchmarks/requirements.lock --target $(PEERS); then touch $@; \
-	else rm -rf $(PEERS); echo "going on without polars, DuckDB and Bytewax, which cannot be installed here" >&2; fi
+	else rm -rf $(PEERS); echo "going on without polars, DuckDB, Bytewax and py-spy, which cannot be installed here" >&2; fi
 
 node-red: .venv/.locked
 	@$(SYSTEM) wanted $(PYTHON) node

@@ -30,7 +30,7 @@ def fill(folder: Path, readings: int) -> int:
     at = START_MS + np.arange(1, count + 1) * INTERVAL_MS
     rng = np.random.default_rng(5)
     with Ledger.open(folder / "coldchain.db") as ledger:
-        ledger.register("registry.toml", _registry(), "benchmark", START_MS)
+        ledger.register("registry.toml", registry(START_MS), "benchmark", START_MS)
         for first in range(0, count, PER_MESSAGE):
             messages = []
             for number in range(LOGGERS):
@@ -44,11 +44,12 @@ def fill(folder: Path, readings: int) -> int:
     return int(at[-1])
 
 
-def _registry() -> str:
+def registry(start_ms: int) -> str:
+    """A room for each logger, with ten kits since the start."""
     rows = []
     for number in range(LOGGERS):
         kits = json.dumps([f"K-{number:04}-{kit}" for kit in range(10)])
-        start = iso(START_MS)
+        start = iso(start_ms)
         rows.append(f'[[logger]]\nid = "lg-{number}"\nlogging_interval = "5min"\n')
         rows.append(f'[[place]]\nid = "room-{number}"\nkind = "storage"\n')
         rows.append(f'[[monitoring]]\nplace = "room-{number}"\nlogger = "lg-{number}"\nfrom = {start}\n')
@@ -56,6 +57,13 @@ def _registry() -> str:
         for kit in json.loads(kits):
             rows.append(f'[[kit]]\nid = "{kit}"\nbatch = "B"\ntrial = "T"\nprofile = "mab"\n')
     return "".join(rows)
+
+
+def write_rules(folder: Path) -> None:
+    """The profile of the kits, in the folder `rules`."""
+    (folder / "rules").mkdir()
+    rules = TEMPLATE.read_text(encoding="utf-8").replace('profile = "usp-controlled-cold"', 'profile = "mab"')
+    (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
 
 
 def ready(folder: Path, now_ms: int) -> dict[str, float | str]:
@@ -75,9 +83,7 @@ def ready(folder: Path, now_ms: int) -> dict[str, float | str]:
 def measure(folder: Path, share: int = 1) -> list[Figure]:
     """Both ways to start, each in a process of its own; they must say the same of every kit."""
     readings = READINGS // share
-    (folder / "rules").mkdir()
-    rules = TEMPLATE.read_text(encoding="utf-8").replace('profile = "usp-controlled-cold"', 'profile = "mab"')
-    (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
+    write_rules(folder)
     now_ms = fill(folder, readings)
     command = [sys.executable, "-m", "benchmarks.restart", str(folder), str(now_ms)]
     cold, warm = (
