@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -27,8 +28,9 @@ from benchmarks import (
     scaling,
     start,
 )
-from benchmarks.harness import ROUNDS, Absent, Curve, Figure, Found, Peer, Row, by_goal, standing_for, without_a_line
+from benchmarks.harness import Found, standing_for, without_a_line
 from benchmarks.peers import contest
+from benchmarks.tables import tables
 
 WIDTH_IN_A_FILE = 160
 QUICK_SHARE = 20
@@ -72,92 +74,16 @@ def measure(share: int) -> list[Found]:
 
 
 def show(found: Sequence[Found]) -> None:
-    """Print what was measured, as tables; a table without a line is left out."""
+    """Print what was measured, as tables."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE)
-    lines = [one for one in found if isinstance(one, Row | Figure | Absent)]
-    curves = [one for one in found if isinstance(one, Curve)]
-    peers = [one for one in found if isinstance(one, Peer)]
-    for table in (_table(lines), _table_of_curves(curves), _table_of_peers(peers)):
-        if table.row_count:
-            console.print(table)
-
-
-def _table(lines: Sequence[Row | Figure | Absent]) -> Table:
-    """Races, figures and what is absent, in the order of the goals."""
-    table = Table(
-        title="Goals, and what stands beside them",
-        caption="in brackets: readings of a round; a rate is per CPU-second unless it says otherwise; a ratio above 1: "
-        f"ours is faster, the median of {ROUNDS} rounds or fewer (lowest to highest)",
-    )
-    for heading in ("", "what"):
-        table.add_column(heading)
-    table.add_column("ours", justify="right", no_wrap=True)
-    table.add_column("reference")
-    for heading in ("ratio", "goal"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("met")
-    for one in by_goal(lines):
-        table.add_row(one.goal_id or "", *_cells(one))
-    return table
-
-
-def _cells(one: Row | Figure | Absent) -> tuple[str, ...]:
-    if isinstance(one, Row):
-        return (
-            f"{one.job} ({one.items:,})",
-            _per_second(one.ours_per_s),
-            f"{one.reference}: {_per_second(one.reference_per_s)}",
-            f"{_number(one.ratio)} ({_number(one.lowest)} to {_number(one.highest)})",
-            "" if one.goal is None else f"at least {_number(one.goal)}",
-            _met(one.is_met),
-        )
-    if isinstance(one, Figure):
-        bound = "at least" if one.is_least else "at most"
-        goal = "" if one.goal is None else f"{bound} {_number(one.goal)} {one.unit}"
-        return one.what, f"{_number(one.value)} {one.unit}", "", "", goal, _met(one.is_met)
-    return one.what, "not measured", one.why, "", "", ""
-
-
-def _table_of_curves(curves: Sequence[Curve]) -> Table:
-    table = Table(title="Scaling: the cost of one thing against the number of another")
-    for heading in ("", "what", "against", "at: cost"):
-        table.add_column(heading)
-    for curve in curves:
-        points = ", ".join(f"{size:,.0f}: {_number(cost)}" for size, cost in curve.points)
-        table.add_row(curve.goal_id or "", f"{curve.what}, {curve.unit}", curve.against, points)
-    return table
-
-
-def _table_of_peers(peers: list[Peer]) -> Table:
-    kits = peers[0].kits if peers else 0
-    table = Table(
-        title="B10, peers: the same messages, the same rule, and whether the answer is right",
-        caption="readings per CPU-second of what is counted, clean data in order; lines of code, ours of the rules "
-        f"file; then on how many of {kits} kits time above 8 degC, known and unknown time are right to the ms and MKT "
-        "to 1e-7 degC, by what befalls the messages",
-    )
-    for heading in ("", "by", "counted"):
-        table.add_column(heading)
-    for heading in ("readings", "ours / its", "lines", *(peers[0].right if peers else ())):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for peer in peers:
-        right = (str(count) for count in peer.right.values())
-        ratio = f"{_number(peers[0].readings_per_s / peer.readings_per_s)}"
-        speed = _per_second(peer.readings_per_s)
-        table.add_row(peer.goal_id or "", peer.name, peer.counted, speed, ratio, str(peer.lines), *right)
-    return table
-
-
-def _per_second(count: float) -> str:
-    return f"{count / 1e6:.3g} M/s" if count >= 1e5 else f"{_number(count)} /s"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _met(is_met: bool | None) -> str:
-    return {None: "", True: "met", False: "MISSED"}[is_met]
+    for each in tables(found):
+        table = Table(title=each.title, caption=each.caption)
+        for heading in each.headings:
+            is_number = heading in each.numeric
+            table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+        for row in each.rows:
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(table)
 
 
 if __name__ == "__main__":

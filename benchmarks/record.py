@@ -1,4 +1,4 @@
-"""What a full run leaves in `docs`: every line as JSON with date, machine and versions, and a drawing of it."""
+"""What a full run leaves in `docs`: every line as JSON with date, machine and versions, as tables and drawings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import orjson
 from benchmarks import chart, scaling_chart
 from benchmarks.harness import Absent, Curve, Figure, Found, Peer, Row
 from benchmarks.peers import node_red, processes
+from benchmarks.tables import markdown, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGES = ("numpy", "numba", "orjson", "cbor2", "paho-mqtt", "pandas", "polars", "duckdb", "bytewax")
@@ -24,7 +25,7 @@ KINDS: dict[str, type[Found]] = {"races": Row, "figures": Figure, "peers": Peer,
 
 
 def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> None:
-    """Write `benchmarks.json`, `benchmarks.svg` and `scaling.svg`.
+    """Write `benchmarks.json`, `benchmarks.svg`, `scaling.svg` and `benchmark-results.md`.
 
     `load_before`: how many wanted the processor at the start.
     """
@@ -36,6 +37,11 @@ def write(found: Sequence[Found], load_before: float, folder: Path = DOCS) -> No
         f"{document['date'][:10]}, {machine['processor']}, {machine['cores']} cores, load before {load_before:.1f}"
     )
     (folder / "benchmarks.svg").write_text(chart.svg(found, subtitle) + "\n", encoding="utf-8")
+    parts = [
+        f"# Results of a run\n\nWritten by `make bench`, {subtitle}. [benchmarks.md](benchmarks.md) says of what.\n"
+    ]
+    parts += [markdown(table) for table in tables(found)]
+    (folder / "benchmark-results.md").write_text("\n".join(parts), encoding="utf-8")
     curves = [one for one in found if isinstance(one, Curve)]
     (folder / "scaling.svg").write_text(scaling_chart.svg(curves, subtitle) + "\n", encoding="utf-8")
 

@@ -75,6 +75,16 @@ def test_every_line_is_printed_with_its_goal_what_was_not_measured_included(caps
         assert re.search(words, said), words
 
 
+def test_the_tables_are_written_as_markdown(tmp_path: Path) -> None:
+    record.write(FOUND, 1.25, tmp_path)
+    text = (tmp_path / "benchmark-results.md").read_text()
+    assert re.search(r"Written by `make bench`, \d{4}-\d\d-\d\d, .*load before 1.2", text)
+    assert "| B1 | replay (10) | 2 M/s | numpy: 1 M/s | 2 (1.9 to 2.1) | at least 1.5 | met |" in text
+    assert "| B10 | a &lt;stream> | node | 1 M/s | 2 | 30 | 40 | 10 |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {8, 5, 9}
+
+
 def test_after_a_run_every_goal_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[tuple[str | None, object]] = [("B1", lambda: [MET]), (None, lambda: [CURVE, MISSED])]
     monkeypatch.setattr(command, "steps", lambda *_: measured)
