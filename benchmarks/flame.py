@@ -63,15 +63,15 @@ def main(out: Path) -> None:
             raise SystemExit(seen.returncode)
         with Ledger.open(folder / LEDGER) as ledger:
             stored = list(ledger.load_batches())
-    _compare(stored, sent)
-    _entitle(out)
+    compare(stored, sent)
+    entitle(out)
     readings = sum(len(batch) for batch in stored)
     if len(stored) == len(sent):
         raise SystemExit(f"all {readings:,} readings were taken in: the graph shows a service that waits, too")
     print(f"{out}: {readings:,} readings were taken in")
 
 
-def _compare(stored: Sequence[ReadingBatch], sent: Sequence[ReadingBatch]) -> None:
+def compare(stored: Sequence[ReadingBatch], sent: Sequence[ReadingBatch]) -> None:
     """Raises AssertionError if of any logger something else is stored than the first of what it sent."""
     for column in ("at_ms", "temperature_mc"):
         ours, theirs = _by_logger(stored, column), _by_logger(sent, column)
@@ -79,7 +79,7 @@ def _compare(stored: Sequence[ReadingBatch], sent: Sequence[ReadingBatch]) -> No
             assert np.array_equal(values, theirs[logger][: len(values)])
 
 
-def _entitle(drawing: Path) -> None:
+def entitle(drawing: Path) -> None:
     """Say what is drawn; py-spy writes how it was called."""
     text = drawing.read_text(encoding="utf-8")
     drawing.write_text(re.sub(r"[^<>]*py-spy record[^<>]*", TITLE, text), encoding="utf-8")

@@ -81,8 +81,8 @@ def _of_peers(peers: Sequence[Peer]) -> Table:
     return Table(
         "Peers: the same messages, the same rule, and whether the answer is right",
         "readings per CPU-second of what is counted, clean data in order; lines of code, ours of the rules file; then "
-        f"on how many of {first.kits if first else 0} kits time above 8 degC, known and unknown time are right to the ms "
-        "and MKT to 1e-7 degC, by what befalls the messages",
+        f"on how many of {first.kits if first else 0} kits time above 8 degC, known and unknown time are right to the "
+        "ms and MKT to 1e-7 degC, by what befalls the messages",
         ("", "by", "counted", "readings", "ours / its", "lines", *scenarios),
         frozenset({"readings", "ours / its", "lines", *scenarios}),
         [

@@ -6,7 +6,7 @@ These need what the tests of the project need anyway; `test_installed_peers` nee
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -243,6 +243,24 @@ def test_a_peer_that_does_not_start_is_said_and_the_others_are_measured(monkeypa
     assert isinstance(measured, Peer)
     assert measured.right == dict.fromkeys(["clean", "late", "doubled", "missing"], len(loggers))
     assert absent == Absent("InfluxQL", "influxd does not start")
+
+
+def test_what_runs_by_the_clock_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loggers = list(BY_NAME["clean"].recordings)
+    replay = in_process(ours.replay(loggers))
+    runs = []
+
+    def counted(messages: Sequence[Message], end_ms: int) -> Run:
+        runs.append(len(messages))
+        return Run(replay(messages, end_ms).exposures, 2.0)
+
+    clocked = Contestant("InfluxDB", 1, counted, is_by_the_clock=True)
+    monkeypatch.setattr(contest, "contestants", lambda *_, **__: ([Contestant("coldchain", 1, replay), clocked], []))
+    monkeypatch.setattr(traffic, "scenarios", lambda *_: SCENARIOS)
+    _, measured = contest.measure()
+    assert isinstance(measured, Peer)
+    assert measured.readings_per_s == SCENARIOS[0].readings / 2.0
+    assert len(runs) == len(SCENARIOS)
 
 
 def test_the_benchmark_stops_if_ours_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
