@@ -17,7 +17,7 @@ _LABEL, _PLOT, _NOTE = 480, 280, 270
 _WIDTH, _LINE = _LABEL + _PLOT + _NOTE, 18
 _MIDDLE = _LABEL + _PLOT / 2
 _DECADES = 2
-_LONGEST = 80
+_LONGEST, _LONGEST_NOTE = 76, 46
 INK, FAINT, MET, MISSED = "#1c2430", "#6b7480", "#0060a0", "#b5400a"
 
 
@@ -31,6 +31,7 @@ class Bar(NamedTuple):
     times: float | None
     note: str
     is_good: bool
+    goal_id: str = ""
 
 
 def svg(found: Sequence[Found], subtitle: str) -> str:
@@ -65,23 +66,19 @@ def goals(found: Sequence[Found]) -> list[Bar]:
     bars = []
     for one in by_goal(found):
         if isinstance(one, Row) and one.goal is not None:
-            note = f"{one.ratio:.3g} times, at least {one.goal:.3g}"
+            note = f"{_number(one.ratio)} times, at least {_number(one.goal)}"
             bars.append(_goal(one, f"{one.job} / {one.reference}", one.ratio / one.goal, note))
         elif isinstance(one, Figure) and one.goal is not None:
             times = one.value / one.goal if one.is_least else one.goal / one.value
             note = f"{_number(one.value)} {one.unit}, {'at least' if one.is_least else 'at most'} {_number(one.goal)}"
             bars.append(_goal(one, one.what, times, note))
         elif isinstance(one, Absent) and one.goal_id is not None:
-            bars.append(Bar(_label(one, one.what), None, f"not measured: {one.why}", False))
+            bars.append(Bar(one.what, None, f"not measured: {one.why}", False, one.goal_id))
     return bars
 
 
-def _goal(one: Found, what: str, times: float, note: str) -> Bar:
-    return Bar(_label(one, what), times, f"{'met' if times >= 1 else 'MISSED'}: {note}", times >= 1)
-
-
-def _label(one: Found, what: str) -> str:
-    return f"{one.goal_id or ''}  {what}"
+def _goal(one: Row | Figure, what: str, times: float, note: str) -> Bar:
+    return Bar(what, times, f"{'met' if times >= 1 else 'MISSED'}: {note}", times >= 1, one.goal_id or "")
 
 
 def _number(value: float) -> str:
@@ -112,15 +109,19 @@ def _section(title: str, bars: Sequence[Bar], top: int) -> list[str]:
         parts.append(text(x, bottom + 12, f"{10.0**power:g}", 'text-anchor="middle"'))
     for number, bar in enumerate(bars, start=1):
         y = top + _LINE * number
-        what = bar.what if len(bar.what) <= _LONGEST else f"{bar.what[: _LONGEST - 1]}…"
-        parts.append(text(_LABEL - 8, y + 3.5, what, 'text-anchor="end"'))
+        parts.append(text(12, y + 3.5, bar.goal_id))
+        parts.append(text(_LABEL - 8, y + 3.5, _shortened(bar.what, _LONGEST), 'text-anchor="end"'))
         if bar.times is not None:
             x = _x(bar.times)
             left, width = min(x, _MIDDLE), max(1.0, abs(x - _MIDDLE))
             colour = MET if bar.is_good else MISSED
             parts.append(f'<rect x="{left:.4g}" y="{y - 5}" width="{width:.4g}" height="10" fill="{colour}"/>')
-        parts.append(text(_LABEL + _PLOT + 8, y + 3.5, bar.note))
+        parts.append(text(_LABEL + _PLOT + 8, y + 3.5, _shortened(bar.note, _LONGEST_NOTE)))
     return parts
+
+
+def _shortened(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def _x(times: float) -> float:

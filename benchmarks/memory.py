@@ -80,14 +80,13 @@ def measure(share: int = 1) -> list[Figure | Curve]:
     places = [max(1, PLACES // share // part) for part in (1000, 100, 10)]
     fleets = [_weighed(KITS // PLACES * each, each, "allocated") for each in places]
     exact = fleets[-1]
-    fleet_words = f"{whole['kits']:,} kits, {whole['loggers'] // 2:,} places, {whole['loggers']:,} loggers"
     per_kit = exact["registered"] / exact["kits"]
     per_reading = (exact["guarded"] - exact["registered"]) / exact["retained"]
-    groups = f"{exact['groups']:,} groups and all places and loggers included"
+    of_whole = f"{whole['kits']:,} kits, {whole['loggers']:,} loggers, {whole['retained']:,} readings"
     return [
-        Figure(f"allocated for each of {exact['kits']:,} kits, {groups}", per_kit, "bytes", goal=200),
-        Figure(f"allocated for each of {exact['retained']:,} readings kept", per_reading, "bytes", goal=64),
-        Figure(f"whole process, {fleet_words}, {whole['retained']:,} readings", whole["whole"] / 2**30, "GiB", goal=4),
+        Figure(f"allocated for a kit, {exact['groups']:,} groups and their places in it", per_kit, "bytes", goal=200),
+        Figure("allocated for a reading that is kept", per_reading, "bytes", goal=64),
+        Figure(f"process of {of_whole}", whole["whole"] / 2**30, "GiB", goal=4),
         Curve(
             "memory for each kit, its place and loggers included",
             "bytes",

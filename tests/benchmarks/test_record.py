@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import chart, record
+from benchmarks import chart, harness, record
 from benchmarks.harness import GOALS, Absent, Curve, Figure, Found, Peer, Row, by_goal, race, standing_for
 
 MET = Row("replay", 10, "numpy", 2e6, 1e6, 2.0, 1.9, 2.1, goal=1.5, goal_id="B1")
@@ -43,7 +43,8 @@ def test_the_drawing_is_well_formed_and_says_in_words_what_its_colours_say() -> 
     for text in ("met: 2 times, at least 1.5", "MISSED: 1.5 M readings/s, at least 2 M", "WRONG kits: late 75 %"):
         assert text in drawing
     assert "right on all" in drawing
-    assert drawing.index("B1  replay / numpy") < drawing.index("B6  end to end") < drawing.index("B10  Node-RED")
+    words = ("B1", "replay / numpy", "B6", "end to end", "B10", "Node-RED")
+    assert sorted(words, key=lambda each: drawing.index(f">{each}<")) == list(words)
     assert "not measured: not installed" in drawing
     assert "a &lt;stream&gt;" in drawing
 
@@ -104,6 +105,17 @@ def test_a_line_stands_for_the_goal_of_its_benchmark_unless_it_names_another() -
     assert [line.goal_id for line in standing_for("B9", [nameless, MISSED])] == ["B9", "B6"]
     shuffled: list[Found] = [CURVE, OURS, MISSED, MET]
     assert [line.goal_id for line in by_goal(shuffled)] == ["B1", "B6", "B10", None]
+
+
+def test_a_quick_race_has_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    for is_quick, rounds in ((False, harness.ROUNDS), (True, harness.ROUNDS_OF_A_SHARE)):
+        monkeypatch.setattr(harness, "_rounds", harness.ROUNDS)
+        if is_quick:
+            harness.hurry()
+        runs.clear()
+        race("counting", 1, lambda: runs.append(1), {"other": lambda: sum(range(100))})
+        assert len(runs) == 1 + rounds
 
 
 def test_a_race_can_have_a_goal_for_each_reference() -> None:
