@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -124,6 +124,9 @@ def measure(share: int = 1) -> list[Row]:
         assert room.judged() == room.replayed()
     rows = race("a reading, 10,000 kits guarded", STEPS, many.read_on, {"1 kit": one.read_on}, goal=1 / 1.5)
     rows += race(f"a reading, {most_kits:,} kits guarded", STEPS, most.read_on, {"1 kit": one.read_on}, goal=1 / 2)
+    judged = {"1 kit": partial(one.read_and_judge_each, STEPS)}
+    judged_most = partial(most.read_and_judge_each, STEPS)
+    rows += race(f"a reading, {most_kits:,} kits judged after it", STEPS, judged_most, judged, goal=1 / 2)
     rows += race("a reading, 10,000 kits of 100 deliveries", STEPS, spread.read_on, {"1 kit": one.read_on})
     rows += race("a reading, five years of them stored", STEPS, old.read_on, {"8 days": one.read_on})
     return rows + _against_brute_force(BRUTE_ROUNDS if share == 1 else 1)
