@@ -154,11 +154,33 @@ def test_to_influxdb_a_fault_is_no_point() -> None:
 @pytest.mark.parametrize(
     ("resample", "above_ms"), [(influxdb_continuous.USUAL, 0), (influxdb_continuous.PATIENT, SIX_MS)]
 )
-def test_a_continuous_query_counts_what_is_late_as_far_as_it_goes_back(resample: str, above_ms: int) -> None:
+def test_a_continuous_query_counts_what_is_late_as_far_as_it_goes_back(
+    resample: influxdb_continuous.Resample, above_ms: int
+) -> None:
     in_time = message(1, [5000] * 12)._replace(received_ms=START_MS + HOUR_MS)
     late = message(13, [9000] * 6)._replace(received_ms=START_MS + 12 * HOUR_MS)
     found = influxdb_continuous.contestant(resample)([in_time, late], END_MS).exposures
     assert found["lg-0"].above_ms == above_ms
+
+
+def test_a_machine_that_cannot_follow_is_given_more_time_and_in_the_end_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def busy_at_first(*arguments: object) -> Exposures:
+        tried.append(arguments[2])
+        if arguments[2] in too_fast:
+            raise influxdb_continuous.TooBusy("too busy")
+        return {}
+
+    monkeypatch.setattr(influxdb_continuous, "job", busy_at_first)
+    too_fast: tuple[int, ...] = influxdb_continuous.SPEEDS[:1]
+    assert influxdb_continuous.contestant(influxdb_continuous.USUAL)(LATE, END_MS).exposures == {}
+    assert tuple(tried) == influxdb_continuous.SPEEDS
+    too_fast = influxdb_continuous.SPEEDS
+    with pytest.raises(processes.NoAnswer, match="too busy"):
+        influxdb_continuous.contestant(influxdb_continuous.USUAL)(LATE, END_MS)
 
 
 def test_the_scenarios_hold_what_their_names_say() -> None:
