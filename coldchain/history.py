@@ -62,6 +62,11 @@ class History:
     def as_of_ms(self) -> int:
         return int(self.end_ms[-1]) if len(self.end_ms) else self.start_ms
 
+    @property
+    def is_single(self) -> bool:
+        """Whether both sides are one column: a single logger is as hot as it is cold."""
+        return self.hot_mc is self.cold_mc
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
@@ -130,18 +135,32 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterab
     """
     if not len(series):
         return NOTHING
-    at, hot, cold = kernels.instants(series.at_ms, series.temperature_mc)
-    conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
+    at, hot, cold = series.at_ms, series.temperature_mc, series.temperature_mc
+    conflicts: tuple[Conflict, ...] = ()
+    smallest_ms, largest_ms = kernels.spacing(at)
+    if smallest_ms == 0:
+        at, hot, cold = kernels.instants(at, hot)
+        conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
+    worthless = _worthless(at, logger)
+    if worthless is not None:
+        hot, cold = (np.where(worthless, np.int32(UNKNOWN), side) for side in (hot, cold))
+    interval_ms = logger.logging_interval_ms
+    at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
+    columns = (at, hot, cold)
+    if largest_ms > logger.gap_after_ms:
+        columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
+    valid = at if hot.min() != UNKNOWN else at[hot != UNKNOWN]
+    return Record(History(int(at[0]) - interval_ms, *columns), valid, conflicts)
+
+
+def _worthless(at: Milliseconds, logger: Logger) -> NDArray[np.bool_] | None:
+    """At which instants a logger's readings count as unknown; None if at none."""
     worthless = np.full(len(at), logger.blocked)
     if logger.calibrated_from_ms is not None:
         worthless |= at <= logger.calibrated_from_ms
     if logger.calibrated_until_ms is not None:
         worthless |= at > logger.calibrated_until_ms
-    hot[worthless] = cold[worthless] = UNKNOWN
-    interval_ms = logger.logging_interval_ms
-    at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
-    columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
-    return Record(History(int(at[0]) - interval_ms, *columns), at[hot != UNKNOWN], conflicts)
+    return worthless if worthless.any() else None
 
 
 def _with_lost(
@@ -171,9 +190,12 @@ def clip(history: History | None, from_ms: int, to_ms: int) -> History | None:
         return None
     first = int(np.searchsorted(history.end_ms, start, side="right"))
     last = int(np.searchsorted(history.end_ms, stop, side="left"))
-    end = history.end_ms[first : last + 1].copy()
-    end[-1] = stop
-    return History(start, end, history.hot_mc[first : last + 1], history.cold_mc[first : last + 1])
+    end = history.end_ms[first : last + 1]
+    if end[-1] != stop:
+        end = end.copy()
+        end[-1] = stop
+    hot = history.hot_mc[first : last + 1]
+    return History(start, end, hot, hot if history.is_single else history.cold_mc[first : last + 1])
 
 
 def envelope(histories: Iterable[History | None]) -> History | None:
@@ -201,7 +223,9 @@ def _clip_record(record: Record, from_ms: int, to_ms: int) -> Record:
 def _join(records: Sequence[Record]) -> Record:
     if len(records) == 1:
         return records[0]
-    at = np.unique(np.concatenate([np.empty(0, np.int64), *(r.reading_at_ms for r in records)]))
+    at = np.concatenate([np.empty(0, np.int64), *(r.reading_at_ms for r in records)])
+    if kernels.spacing(at)[0] <= 0:
+        at = np.unique(at)
     conflicts = {conflict for record in records for conflict in record.conflicts}
     order = sorted(conflicts, key=lambda c: (c.at_ms, c.logger, c.channel))
     return Record(envelope(r.history for r in records), at, tuple(order))
@@ -225,7 +249,7 @@ def _lean(record: Record) -> Record:
     history = record.history
     if history is None:
         return record
-    if np.array_equal(history.hot_mc, history.cold_mc):
+    if not history.is_single and np.array_equal(history.hot_mc, history.cold_mc):
         history = replace(history, cold_mc=history.hot_mc)
     is_gapless = np.array_equal(history.end_ms, record.reading_at_ms)
     return replace(record, history=history, reading_at_ms=history.end_ms if is_gapless else record.reading_at_ms)
@@ -248,7 +272,9 @@ def put_away(record: Record, until_ms: int) -> Record:
     kept = _clip_record(record, until_ms, OPEN_END_MS)
     history = kept.history
     if history is not None:
-        history = replace(history, hot_mc=history.hot_mc.copy(), cold_mc=history.cold_mc.copy())
+        hot_mc = history.hot_mc.copy()
+        cold_mc = hot_mc if history.is_single else history.cold_mc.copy()
+        history = History(history.start_ms, history.end_ms.copy(), hot_mc, cold_mc)
     return _lean(Record(history, kept.reading_at_ms.copy(), kept.conflicts, until_ms, last_known_ms(gone)))
 
 
@@ -321,9 +347,11 @@ def kit_record(
     joined = _join(parts)
     if as_of_ms <= start_ms:
         return Record(History(start_ms, EMPTY.at_ms, EMPTY.temperature_mc, EMPTY.temperature_mc), *_facts(joined))
-    nothing = np.array([UNKNOWN], np.int32)
-    blank = History(start_ms, np.array([as_of_ms]), nothing, nothing)
-    return Record(envelope([blank, joined.history]), *_facts(joined))
+    history = joined.history
+    if history is None or (history.start_ms, history.as_of_ms) != (start_ms, as_of_ms):
+        nothing = np.array([UNKNOWN], np.int32)
+        history = envelope([History(start_ms, np.array([as_of_ms]), nothing, nothing), history])
+    return Record(history, *_facts(joined))
 
 
 def _facts(record: Record) -> tuple[Milliseconds, tuple[Conflict, ...]]:

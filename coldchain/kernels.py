@@ -19,12 +19,29 @@ UNKNOWN = -(2**31)
 NEVER = -(2**63)
 """Stands for "no such instant"."""
 
+_BLOCK = 64
+"""So many segments at once are asked whether all are in range, so that they need not be looked at one by one."""
+
 _Times = NDArray[np.int64]
 _Temperatures = NDArray[np.int32]
 _Table = NDArray[np.int64]
 _Columns = tuple[_Times, _Temperatures, _Temperatures]
 
 _HISTORY = "int64[::1], int32[::1], int32[::1]"
+
+
+@njit("UniTuple(int64, 2)(int64[::1])", cache=True, nogil=True)
+def spacing(at: _Times) -> tuple[int, int]:
+    """The smallest and the largest difference between neighbours in a sorted series; (1, 1) if there are none."""
+    smallest, largest = 2**63 - 1, 0
+    if len(at) < 2:
+        return 1, 1
+    later, earlier = at[1:], at[:-1]
+    for i in range(len(later)):
+        difference = later[i] - earlier[i]
+        smallest = min(smallest, difference)
+        largest = max(largest, difference)
+    return smallest, largest
 
 
 @njit(f"Tuple(({_HISTORY}))(int64[::1], int32[::1])", cache=True, nogil=True)
@@ -58,21 +75,27 @@ def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, ga
     A reading that follows its predecessor by more than `gap_after` covers only `interval`; what lies before is unknown.
     """
     n = len(at)
-    end = np.empty(2 * n, np.int64)
-    out_hot = np.empty(2 * n, np.int32)
-    out_cold = np.empty(2 * n, np.int32)
+    gaps = 0
+    later, earlier = at[1:], at[:-1]
+    for i in range(len(later)):
+        gaps += later[i] - earlier[i] > gap_after
+    end = np.empty(n + gaps, np.int64)
+    out_hot = np.empty(n + gaps, np.int32)
+    out_cold = np.empty(n + gaps, np.int32)
     m = 0
+    previous = at[0]
     for i in range(n):
-        if i > 0 and at[i] - at[i - 1] > gap_after:
+        if at[i] - previous > gap_after:
             end[m] = at[i] - interval
             out_hot[m] = UNKNOWN
             out_cold[m] = UNKNOWN
             m += 1
-        end[m] = at[i]
+        previous = at[i]
+        end[m] = previous
         out_hot[m] = hot[i]
         out_cold[m] = cold[i]
         m += 1
-    return end[:m].copy(), out_hot[:m].copy(), out_cold[:m].copy()
+    return end, out_hot, out_cold
 
 
 @njit(f"Tuple(({_HISTORY}))(int64, {_HISTORY}, int64, {_HISTORY})", cache=True, nogil=True)
@@ -125,6 +148,16 @@ def overlay(
     return end[:m].copy(), hot[:m].copy(), cold[:m].copy()
 
 
+@njit("boolean(int32[::1], int32[::1], int64, int64)", cache=True, nogil=True)
+def _is_quiet(hot: _Temperatures, cold: _Temperatures, low: int, high: int) -> bool:
+    """Whether all segments are known and inside `[low, high]`: then none has to be looked at by itself."""
+    hottest, coldest = np.int32(UNKNOWN), np.int32(-(UNKNOWN + 1))
+    for i in range(len(hot)):
+        hottest = max(hottest, hot[i])
+        coldest = min(coldest, cold[i])
+    return bool(hottest <= high and coldest >= low and coldest != UNKNOWN)
+
+
 @njit(f"void(int64[::1], int64, {_HISTORY})", cache=True, nogil=True)
 def add_totals(totals: _Times, start: int, end: _Times, hot: _Temperatures, cold: _Temperatures) -> None:
     """Continue `totals` over a history.
@@ -132,20 +165,22 @@ def add_totals(totals: _Times, start: int, end: _Times, hot: _Temperatures, cold
     Fields: 0 known ms, 1 unknown ms, 2 longest unknown ms, 3 unknown ms at the end, 4 sum of hot x ms, 5 max of hot,
     6 min of cold. They begin as `no_totals()`.
     """
+    known, unknown, longest, trailing, weighted, hottest, coldest = totals
     previous = start
     for i in range(len(end)):
         duration = end[i] - previous
         previous = end[i]
         if hot[i] == UNKNOWN:
-            totals[1] += duration
-            totals[3] += duration
-            totals[2] = max(totals[2], totals[3])
+            unknown += duration
+            trailing += duration
+            longest = max(longest, trailing)
         else:
-            totals[3] = 0
-            totals[0] += duration
-            totals[4] += duration * hot[i]
-            totals[5] = max(totals[5], hot[i])
-            totals[6] = min(totals[6], cold[i])
+            trailing = 0
+            known += duration
+            weighted += duration * hot[i]
+            hottest = max(hottest, hot[i])
+            coldest = min(coldest, cold[i])
+    totals[:] = known, unknown, longest, trailing, weighted, hottest, coldest
 
 
 def no_totals() -> _Times:
@@ -208,37 +243,43 @@ def add_out_of_range(
     total_at, single_at, events_at = tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT]
     sides, running = tally[SIDES], tally[RUNNING]
     previous = start
-    for i in range(len(end)):
-        duration = end[i] - previous
-        if hot[i] == UNKNOWN:
-            gap += duration
-        else:
-            sides = int(hot[i] > high) + int(cold[i] < low)
-            if sides:
-                if not running:
-                    running = 1
-                    runs += 1
+    for first in range(0, len(end), _BLOCK):
+        after = min(first + _BLOCK, len(end))
+        if not running and gap == 0 and _is_quiet(hot[first:after], cold[first:after], low, high):
+            sides = 0
+            previous = end[after - 1]
+            continue
+        for i in range(first, after):
+            duration = end[i] - previous
+            if hot[i] == UNKNOWN:
+                gap += duration
+            else:
+                sides = int(hot[i] > high) + int(cold[i] < low)
+                if sides:
+                    if not running:
+                        running = 1
+                        runs += 1
+                        run = worst_run = 0
+                        if events_at == NEVER and runs > allowed_events:
+                            events_at = previous
+                    if total_at == NEVER and total + sides * duration > allowed_total:
+                        total_at = previous + (allowed_total - total) // sides
+                    if single_at == NEVER and run + duration > allowed_single:
+                        single_at = previous + allowed_single - run
+                    total += sides * duration
+                    run += duration
+                    worst_total += gap + sides * duration
+                    worst_run += gap + duration
+                elif running:
+                    worst_total += gap
+                    worst_run += gap
+                    running = 0
+                longest = max(longest, run)
+                worst_longest = max(worst_longest, worst_run)
+                if not sides:
                     run = worst_run = 0
-                    if events_at == NEVER and runs > allowed_events:
-                        events_at = previous
-                if total_at == NEVER and total + sides * duration > allowed_total:
-                    total_at = previous + (allowed_total - total) // sides
-                if single_at == NEVER and run + duration > allowed_single:
-                    single_at = previous + allowed_single - run
-                total += sides * duration
-                run += duration
-                worst_total += gap + sides * duration
-                worst_run += gap + duration
-            elif running:
-                worst_total += gap
-                worst_run += gap
-                running = 0
-            longest = max(longest, run)
-            worst_longest = max(worst_longest, worst_run)
-            if not sides:
-                run = worst_run = 0
-            gap = 0
-        previous = end[i]
+                gap = 0
+            previous = end[i]
     tally[TOTAL], tally[WORST_TOTAL], tally[LONGEST], tally[WORST_LONGEST] = total, worst_total, longest, worst_longest
     tally[RUNS], tally[RUN], tally[WORST_RUN], tally[GAP] = runs, run, worst_run, gap
     tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT] = total_at, single_at, events_at
@@ -271,25 +312,30 @@ def add_runs(
     rows[:m] = before
     running = m > 0 and rows[m - 1, 4] == 0
     previous = start
-    for i in range(len(end)):
-        if hot[i] != UNKNOWN:
-            above, below = hot[i] > high, cold[i] < low
-            if above or below:
-                value = hot[i] if above else cold[i]
-                if not running:
-                    running = True
-                    rows[m, 0] = previous
-                    rows[m, 2] = 0
-                    rows[m, 3] = value
-                    rows[m, 4] = 0
-                    m += 1
-                rows[m - 1, 1] = end[i]
-                rows[m - 1, 2] += end[i] - previous
-                rows[m - 1, 3] = max(rows[m - 1, 3], value) if above else min(rows[m - 1, 3], value)
-            elif running:
-                running = False
-                rows[m - 1, 4] = 1
-        previous = end[i]
+    for first in range(0, len(end), _BLOCK):
+        after = min(first + _BLOCK, len(end))
+        if not running and _is_quiet(hot[first:after], cold[first:after], low, high):
+            previous = end[after - 1]
+            continue
+        for i in range(first, after):
+            if hot[i] != UNKNOWN:
+                above, below = hot[i] > high, cold[i] < low
+                if above or below:
+                    value = hot[i] if above else cold[i]
+                    if not running:
+                        running = True
+                        rows[m, 0] = previous
+                        rows[m, 2] = 0
+                        rows[m, 3] = value
+                        rows[m, 4] = 0
+                        m += 1
+                    rows[m - 1, 1] = end[i]
+                    rows[m - 1, 2] += end[i] - previous
+                    rows[m - 1, 3] = max(rows[m - 1, 3], value) if above else min(rows[m - 1, 3], value)
+                elif running:
+                    running = False
+                    rows[m - 1, 4] = 1
+            previous = end[i]
     return rows[:m].copy()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from coldchain import arrhenius, kernels
 from coldchain.arrhenius import LIMB_BITS, LIMBS
+from coldchain.dwell import dwell
 from coldchain.kernels import NEVER, UNKNOWN
 
 Segment = tuple[int, int | None] | tuple[int, int, int]
@@ -321,7 +324,7 @@ def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temp
     end, hot, _ = columns((2**42, temperature))
     sums = np.zeros(LIMBS, np.int64)
     a = energy / 8.314462618
-    arrhenius.add_arrhenius(sums, 0, end, hot, a)
+    arrhenius.add_arrhenius(sums, *dwell(0, end, hot), a)
     assert [int(limb) for limb in sums] == [int(limb) * 2**42 for limb in weight_of(temperature, a)[1]]
     window = arrhenius.no_window(0)
     peak = arrhenius.slide(window, 0.0, 0, end, hot, end, 2**42, 2**42, a, temperature)
@@ -329,16 +332,25 @@ def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temp
     assert (window[arrhenius.ELIGIBLE], window[arrhenius.EXCEEDED_AT]) == (1, NEVER)
 
 
-histories = st.lists(
-    st.tuples(st.integers(1, 30), st.one_of(st.none(), st.integers(-1, 12).map(lambda mc: mc * 1000))), max_size=14
+pieces = st.tuples(st.integers(1, 30), st.one_of(st.none(), st.integers(-1, 12).map(lambda mc: mc * 1000)))
+"""How long, and what."""
+
+short = st.lists(pieces, max_size=14)
+long = st.lists(st.tuples(pieces, st.integers(1, 150)), max_size=8).map(
+    lambda several: [piece for piece, times in several for _ in range(times)]
 )
+"""The same for so long that whole blocks are in range, out of range, unknown, or change in their middle."""
+
+histories = st.one_of(short, long)
 
 
 @given(histories, st.lists(st.integers(0, 400), max_size=4), st.integers(1, 60), st.data())
 def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
-    pieces: list[tuple[int, int | None]], cuts: list[int], length: int, data: st.DataObject
+    history: list[tuple[int, int | None]], cuts: list[int], length: int, data: st.DataObject
 ) -> None:
-    end, hot, cold = columns(*zip(np.cumsum([ms for ms, _ in pieces]).tolist(), (mc for _, mc in pieces), strict=True))
+    end, hot, cold = columns(
+        *zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True)
+    )
     last = int(end[-1]) if len(end) else 0
     at = np.array(sorted(data.draw(st.sets(st.integers(1, max(last, 1))))), np.int64)
     at = at[at <= last]
@@ -360,7 +372,7 @@ def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
             kernels.add_totals(totals, *part)
             kernels.add_to_tallies(tallies, limits, *part)
             runs = kernels.add_runs(runs, *part, NO_LOW, 8000)
-            arrhenius.add_arrhenius(sums, *part[:3], 10_000.0)
+            arrhenius.add_arrhenius(sums, *dwell(*part[:3]), 10_000.0)
             known_end, known_hot = end[: inside.stop].copy(), hot[: inside.stop]
             known_end[-1] = edge
             instants = at[(at > start) & (at <= edge)]
@@ -369,3 +381,58 @@ def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
         return [*(part.ravel().tolist() for part in (totals, tallies, runs, sums, window)), peak]
 
     assert counted(sorted({*(cut for cut in cuts if 0 < cut < last), last})) == counted([last])
+
+
+@given(histories)
+def test_a_dwell_holds_how_long_each_temperature_lasted(history: list[tuple[int, int | None]]) -> None:
+    end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
+    expected: Counter[int] = Counter()
+    for lasted, temperature in history:
+        if temperature is not None:
+            expected[temperature] += lasted
+    found: Counter[int] = Counter()
+    for temperature, lasted in zip(*(column.tolist() for column in dwell(0, end, hot)), strict=True):
+        found[temperature] += lasted
+    assert found == expected
+
+
+def test_temperatures_that_share_a_slot_keep_their_own_time() -> None:
+    hot = np.tile(np.arange(-40_000, 60_000, 7, dtype=np.int32), 2)  # far more than there are slots, and each comes again
+    end = np.cumsum(np.arange(1, len(hot) + 1, dtype=np.int64))
+    temperature, lasted = dwell(0, end, hot)
+    found: Counter[int] = Counter()
+    for mc, ms in zip(temperature.tolist(), lasted.tolist(), strict=True):
+        found[mc] += ms
+    half = len(hot) // 2
+    assert found == {mc: 2 * number + half for number, mc in enumerate(hot[:half].tolist(), start=1)}
+
+
+@given(long, st.integers(1, 3000), st.sampled_from([-1000, 4000, 5000, 8000, 12_000]))
+def test_the_peak_of_a_trailing_window_is_the_highest_of_all_its_windows(
+    history: list[tuple[int, int | None]], length: int, limit: int
+) -> None:
+    end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
+    at = end[hot != UNKNOWN]
+    window = arrhenius.no_window(0)
+    found = arrhenius.slide(window, 0.0, 0, end, hot, at, length, 1, 10_000.0, limit)
+    allowed = as_integer(weight_of(limit, 10_000.0)[1].tolist())
+    peak, exceeded_at = 0.0, NEVER
+    for t in at[at >= length].tolist():
+        inside = slice(np.searchsorted(end, t - length, "right"), np.searchsorted(end, t, "left") + 1)
+        temperature, lasted = dwell(t - length, end[inside], hot[inside])
+        sums, known = np.zeros(LIMBS, np.int64), int(lasted.sum())
+        arrhenius.add_arrhenius(sums, temperature, lasted, 10_000.0)
+        if known:
+            peak = max(peak, arrhenius.mean_weight(sums, known))
+            if exceeded_at == NEVER and as_integer(sums.tolist()) > allowed * known:
+                exceeded_at = t
+    assert (found, window[arrhenius.EXCEEDED_AT]) == (peak, exceeded_at)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [([5], (1, 1)), ([5, 8, 18, 19], (1, 10)), ([5, 5, 8], (0, 3)), (range(0, 2000, 7), (7, 7))]
+)
+def test_the_spacing_of_a_series_is_its_smallest_and_its_largest_step(
+    at: Sequence[int], expected: tuple[int, int]
+) -> None:
+    assert kernels.spacing(np.array(at, np.int64)) == expected
