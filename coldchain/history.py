@@ -347,11 +347,25 @@ def kit_record(
     joined = _join(parts)
     if as_of_ms <= start_ms:
         return Record(History(start_ms, EMPTY.at_ms, EMPTY.temperature_mc, EMPTY.temperature_mc), *_facts(joined))
-    history = joined.history
-    if history is None or (history.start_ms, history.as_of_ms) != (start_ms, as_of_ms):
-        nothing = np.array([UNKNOWN], np.int32)
-        history = envelope([History(start_ms, np.array([as_of_ms]), nothing, nothing), history])
-    return Record(history, *_facts(joined))
+    return Record(_extended(joined.history, start_ms, as_of_ms), *_facts(joined))
+
+
+def _extended(history: History | None, start_ms: int, as_of_ms: int) -> History:
+    """A history, which lies in `(start_ms, as_of_ms]`, with what is missing before and after it as unknown time."""
+    nothing = np.array([UNKNOWN], np.int32)
+    if history is None:
+        return History(start_ms, np.array([as_of_ms]), nothing, nothing)
+    before = [history.start_ms] if history.start_ms > start_ms else []
+    after = [as_of_ms] if history.as_of_ms < as_of_ms else []
+    if not before and not after:
+        return history
+    ends = [np.array(before, np.int64), history.end_ms, np.array(after, np.int64)]
+
+    def padded(side: MilliCelsius) -> MilliCelsius:
+        return np.concatenate([nothing[: len(before)], side, nothing[: len(after)]])
+
+    hot = padded(history.hot_mc)
+    return History(start_ms, np.concatenate(ends), hot, hot if history.is_single else padded(history.cold_mc))
 
 
 def _facts(record: Record) -> tuple[Milliseconds, tuple[Conflict, ...]]:

@@ -397,7 +397,9 @@ def test_a_dwell_holds_how_long_each_temperature_lasted(history: list[tuple[int,
 
 
 def test_temperatures_that_share_a_slot_keep_their_own_time() -> None:
-    hot = np.tile(np.arange(-40_000, 60_000, 7, dtype=np.int32), 2)  # far more than there are slots, and each comes again
+    hot = np.tile(
+        np.arange(-40_000, 60_000, 7, dtype=np.int32), 2
+    )  # far more than there are slots, and each comes again
     end = np.cumsum(np.arange(1, len(hot) + 1, dtype=np.int64))
     temperature, lasted = dwell(0, end, hot)
     found: Counter[int] = Counter()
