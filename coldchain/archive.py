@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.readings import FAULT_MC, ChannelKey, ReadingBatch
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ModuleNotFoundError as exc:
+    raise EnvironmentFailed("archive", "Parquet needs pyarrow: pip install 'coldchain[archive]'") from exc
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(

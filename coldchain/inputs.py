@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from coldchain import message_log
 from coldchain.admission import admission
-from coldchain.errors import BadInput, EnvironmentFailed, RejectedPayload
+from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
 from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.registry import Registry
@@ -106,10 +106,8 @@ def read(
 
 
 def _archive(path: Path) -> ReadingArchive:
-    try:
-        from coldchain.archive import ReadingArchive
-    except ModuleNotFoundError as exc:
-        raise EnvironmentFailed("archive", f"{path}: Parquet needs pip install 'coldchain[archive]'") from exc
+    from coldchain.archive import ReadingArchive
+
     return ReadingArchive.open(path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,3 +143,10 @@ def test_damage_inside_a_file_is_noticed(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises((BadInput, EnvironmentFailed), match=r"there/a\.parquet"):
         archive.write(tmp_path / "not" / "there" / "a.parquet", [])
+
+
+def test_without_arrow_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "coldchain.archive")
+    with pytest.raises(EnvironmentFailed, match=r"pip install 'coldchain\[archive\]'"):
+        importlib.import_module("coldchain.archive")
