@@ -7,7 +7,7 @@ polars and DuckDB and lets them run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,6 @@ from gateways.simulator.places import (
 )
 from gateways.simulator.recorder import probes, recorded_days_mc
 
-LOGGERS, READINGS = 1_000, 2_000
 INTERVAL_MS, GAP_AFTER_MS = 300_000, 600_000
 _READINGS_PER_DAY = 86_400_000 // INTERVAL_MS
 HIGH_MC = 8_000
@@ -61,7 +60,7 @@ class Answer:
     longest_ms: NDArray[np.int64]
 
 
-def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7, lost: float = 0.02) -> Columns:
+def refrigerators(loggers: int, readings: int, seed: int = 7, lost: float = 0.02) -> Columns:
     """Site fridges of the simulator, read to 0.01: doors, defrosts, some failures of four hours; a share is lost."""
     rng = np.random.default_rng(seed)
     days = -(-readings // _READINGS_PER_DAY)
@@ -74,6 +73,12 @@ def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 
     logger = np.broadcast_to(np.arange(loggers)[:, None], kept.shape)
     first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
     return Columns(logger[kept], 1_760_000_000_000 + at[kept], temperature_mc[kept], first)
+
+
+def restless(columns: Columns) -> Columns:
+    """The same instants with a temperature on the other side of the limit at every second reading: the worst case."""
+    temperature_mc = columns.temperature_mc % 1000 + np.where(np.arange(len(columns)) % 2, HIGH_MC, HIGH_MC - 2_000)
+    return replace(columns, temperature_mc=temperature_mc.astype(np.int32))
 
 
 def _failures(places: int, rng: np.random.Generator) -> Trouble:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coldchain.kernels import UNKNOWN
 
 # The temperatures last seen are gathered, each in the slot that a multiplicative hash gives it.
-_SLOTS = 1024
+_SLOTS = 2048
 _SPREAD = 2_654_435_761
 _NOT_WORTH_GATHERING = 128
 

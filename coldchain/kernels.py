@@ -68,6 +68,24 @@ def instants(at: _Times, temperature: _Temperatures) -> _Columns:
     return out_at[:m].copy(), hot[:m].copy(), cold[:m].copy()
 
 
+@njit("int64(int64[::1], int64, int64)", cache=True, nogil=True)
+def _next_gap(at: _Times, position: int, gap_after: int) -> int:
+    """Where a series first goes on by more than `gap_after` after a position; its length if nowhere."""
+    n = len(at)
+    i = position + 1
+    while i + _BLOCK <= n:
+        later, earlier = at[i : i + _BLOCK], at[i - 1 : i - 1 + _BLOCK]
+        widest = later[0] - earlier[0]
+        for k in range(_BLOCK):
+            widest = max(widest, later[k] - earlier[k])
+        if widest > gap_after:
+            break
+        i += _BLOCK
+    while i < n and at[i] - at[i - 1] <= gap_after:
+        i += 1
+    return i
+
+
 @njit(f"Tuple(({_HISTORY}))({_HISTORY}, int64, int64)", cache=True, nogil=True)
 def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, gap_after: int) -> _Columns:
     """Segments of a channel by the preceding-interval rule, from `at[0] - interval` to `at[-1]` (SEMANTICS 2.2).
@@ -82,19 +100,25 @@ def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, ga
     end = np.empty(n + gaps, np.int64)
     out_hot = np.empty(n + gaps, np.int32)
     out_cold = np.empty(n + gaps, np.int32)
-    m = 0
-    previous = at[0]
-    for i in range(n):
-        if at[i] - previous > gap_after:
-            end[m] = at[i] - interval
-            out_hot[m] = UNKNOWN
-            out_cold[m] = UNKNOWN
+    first = m = 0
+    while first < n:
+        after = min(_next_gap(at, first, gap_after), n)
+        # loops over views become block moves, which assignments of slices do not
+        own, target = slice(first, after), slice(m, m + after - first)
+        part_at, part_hot, part_cold = at[own], hot[own], cold[own]
+        to_end, to_hot, to_cold = end[target], out_hot[target], out_cold[target]
+        for k in range(len(part_at)):
+            to_end[k] = part_at[k]
+        for k in range(len(part_hot)):
+            to_hot[k] = part_hot[k]
+        for k in range(len(part_cold)):
+            to_cold[k] = part_cold[k]
+        m += after - first
+        first = after
+        if first < n:
+            end[m] = at[first] - interval
+            out_hot[m] = out_cold[m] = UNKNOWN
             m += 1
-        previous = at[i]
-        end[m] = previous
-        out_hot[m] = hot[i]
-        out_cold[m] = cold[i]
-        m += 1
     return end, out_hot, out_cold
 
 
