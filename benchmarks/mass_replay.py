@@ -29,6 +29,8 @@ from coldchain.readings import ChannelKey, ReadingBatch
 
 LOGGERS, FRIDGES, YEAR = 10_000, 40, 365 * 86_400_000 // INTERVAL_MS
 KITS_PER_LOGGER = 4
+FAILING = 0.01
+"""On so many of all days a fridge has no power for four hours."""
 BEGIN_MS = 1_760_086_400_000
 """A day after the custody of every kit began."""
 
@@ -45,7 +47,7 @@ class Fridge(NamedTuple):
 
 def fridges(count: int, readings: int) -> list[Fridge]:
     """So many years, each read off a simulated fridge."""
-    columns = refrigerators(count, readings)
+    columns = refrigerators(count, readings, failing=FAILING)
     found = []
     for first, after in zip(columns.first[:-1], columns.first[1:], strict=True):
         at_ms, temperature_mc = columns.at_ms[first:after], columns.temperature_mc[first:after]

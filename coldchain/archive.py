@@ -40,8 +40,9 @@ SCHEMA = pa.schema(
     ]
 )
 _ONLY_CHANNEL = "1"
-_GROUP_ROWS = 131_072
-"""A row group is full with so many rows; a channel is not spread over two for the sake of that."""
+_GROUP_ROWS = 65_536
+"""A row group is full with so many rows; a channel is not spread over two for the sake of that, and a year of readings
+every five minutes has a row group of its own."""
 _LONGEST_NAME = 64
 """Programs shorten longer texts in the statistics of a row group."""
 

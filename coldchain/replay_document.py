@@ -37,9 +37,10 @@ def document(
     """What a replay found, as plain values in a fixed order; None where something is not computable."""
     kits = []
     events = []
+    said = {group_id: assessment_document(assessment) for group_id, assessment in assessments.items()}
     for kit, group_id in sorted((kit, group.id) for group in registry.groups.values() for kit in group.kits):
         assessment = assessments[group_id]
-        kits.append({"kit": kit, **assessment_document(assessment)})
+        kits.append({"kit": kit, **said[group_id]})
         for event in sorted(quarantine.events_of(kit, assessment, 0), key=lambda e: e.limit):
             events.append(
                 {
