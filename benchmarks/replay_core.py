@@ -61,8 +61,8 @@ class Answer:
 
 
 def refrigerators(loggers: int, readings: int, seed: int = 7, lost: float = 0.02, failing: float = 0.2) -> Columns:
-    """Site fridges of the simulator, read to 0.01: doors, defrosts, and on each day a share of them is `failing`, without
-    power for four hours; of the readings a share is `lost`."""
+    """Site fridges of the simulator, read to 0.01: doors, defrosts, and on each day a share `failing` that has no power
+    for four hours; of the readings a share is `lost`."""
     rng = np.random.default_rng(seed)
     days = -(-readings // _READINGS_PER_DAY)
     inside_c = store_days_c(

@@ -155,6 +155,8 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterab
 
 def _worthless(at: Milliseconds, logger: Logger) -> NDArray[np.bool_] | None:
     """At which instants a logger's readings count as unknown; None if at none."""
+    if not logger.blocked and logger.calibrated_from_ms is None and logger.calibrated_until_ms is None:
+        return None
     worthless = np.full(len(at), logger.blocked)
     if logger.calibrated_from_ms is not None:
         worthless |= at <= logger.calibrated_from_ms

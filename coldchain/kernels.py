@@ -217,6 +217,7 @@ TOTAL, WORST_TOTAL, LONGEST, WORST_LONGEST, RUNS = 0, 1, 2, 3, 4
 TOTAL_AT, SINGLE_AT, EVENTS_AT = 5, 6, 7
 RUN, WORST_RUN, GAP, SIDES, RUNNING = 8, 9, 10, 11, 12
 FIELDS = 13
+_NO_TALLY = np.array([NEVER if field in (TOTAL_AT, SINGLE_AT, EVENTS_AT) else 0 for field in range(FIELDS)], np.int64)
 
 # Columns of what a limit measures. UNKNOWN_TIME is 1 where it counts unknown time, 0 for time out of range.
 UNKNOWN_TIME, LOW, HIGH, ALLOWED_TOTAL, ALLOWED_SINGLE, ALLOWED_EVENTS = 0, 1, 2, 3, 4, 5
@@ -224,8 +225,8 @@ UNKNOWN_TIME, LOW, HIGH, ALLOWED_TOTAL, ALLOWED_SINGLE, ALLOWED_EVENTS = 0, 1, 2
 
 def no_tallies(count: int) -> NDArray[np.int64]:
     """The tallies of `count` limits over no time at all."""
-    tallies = np.zeros((count, FIELDS), np.int64)
-    tallies[:, [TOTAL_AT, SINGLE_AT, EVENTS_AT]] = NEVER
+    tallies = np.empty((count, FIELDS), np.int64)
+    tallies[:] = _NO_TALLY
     return tallies
 
 
