@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coldchain import kernels
+from coldchain import segments
 from coldchain.kernels import UNKNOWN
 from coldchain.model import OPEN_END_MS, Conflict, CustodySegment, Logger, Monitoring, end_ms
 from coldchain.readings import ChannelKey, Lost, MilliCelsius, Milliseconds, ReadingBatch
@@ -137,9 +137,9 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterab
         return NOTHING
     at, hot, cold = series.at_ms, series.temperature_mc, series.temperature_mc
     conflicts: tuple[Conflict, ...] = ()
-    smallest_ms, largest_ms = kernels.spacing(at)
+    smallest_ms, largest_ms = segments.spacing(at)
     if smallest_ms == 0:
-        at, hot, cold = kernels.instants(at, hot)
+        at, hot, cold = segments.instants(at, hot)
         conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
     worthless = _worthless(at, logger)
     if worthless is not None:
@@ -148,7 +148,7 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterab
     at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
     columns = (at, hot, cold)
     if largest_ms > logger.gap_after_ms:
-        columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
+        columns = segments.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
     valid = at if hot.min() != UNKNOWN else at[hot != UNKNOWN]
     return Record(History(int(at[0]) - interval_ms, *columns), valid, conflicts)
 
@@ -210,7 +210,7 @@ def envelope(histories: Iterable[History | None]) -> History | None:
             found = history
             continue
         a, b = found, history
-        columns = kernels.overlay(a.start_ms, a.end_ms, a.hot_mc, a.cold_mc, b.start_ms, b.end_ms, b.hot_mc, b.cold_mc)
+        columns = segments.overlay(a.start_ms, a.end_ms, a.hot_mc, a.cold_mc, b.start_ms, b.end_ms, b.hot_mc, b.cold_mc)
         found = History(min(a.start_ms, b.start_ms), *columns)
     return found
 
@@ -226,7 +226,7 @@ def _join(records: Sequence[Record]) -> Record:
     if len(records) == 1:
         return records[0]
     at = np.concatenate([np.empty(0, np.int64), *(r.reading_at_ms for r in records)])
-    if kernels.spacing(at)[0] <= 0:
+    if segments.spacing(at)[0] <= 0:
         at = np.unique(at)
     conflicts = {conflict for record in records for conflict in record.conflicts}
     order = sorted(conflicts, key=lambda c: (c.at_ms, c.logger, c.channel))

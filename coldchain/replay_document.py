@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coldchain import kernels, quarantine
+from coldchain import quarantine, segments
 from coldchain.history import EMPTY, Series, merge
 from coldchain.model import Assessment, Kind, LimitFinding
 from coldchain.readings import FAULT_MC
@@ -83,7 +83,7 @@ def channel_facts(series: Series, unverified: Series, arrivals: int, *, is_known
     return ChannelFacts(
         readings=len(series) - faults,
         duplicates=arrivals - distinct,
-        conflicts=_conflicts(series) if kernels.spacing(series.at_ms)[0] == 0 else 0,
+        conflicts=_conflicts(series) if segments.spacing(series.at_ms)[0] == 0 else 0,
         faults=faults,
         unverified_time=distinct - len(series),
     )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coldchain import arrhenius, kernels
+from coldchain import arrhenius, kernels, segments
 from coldchain.arrhenius import LIMB_BITS, LIMBS
 from coldchain.dwell import dwell
 from coldchain.kernels import NEVER, UNKNOWN
@@ -25,15 +25,15 @@ Columns = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 NO_LOW, NO_HIGH, UNLIMITED = -(2**40), 2**40, 2**62
 
 
-def columns(*segments: Segment) -> Columns:
+def columns(*pieces: Segment) -> Columns:
     """(end_ms, hot_mc[, cold_mc]) as the arrays of a history; None is unknown."""
-    end = [segment[0] for segment in segments]
-    hot = [UNKNOWN if segment[1] is None else segment[1] for segment in segments]
-    cold = [UNKNOWN if segment[-1] is None else segment[-1] for segment in segments]
+    end = [segment[0] for segment in pieces]
+    hot = [UNKNOWN if segment[1] is None else segment[1] for segment in pieces]
+    cold = [UNKNOWN if segment[-1] is None else segment[-1] for segment in pieces]
     return np.array(end, np.int64), np.array(hot, np.int32), np.array(cold, np.int32)
 
 
-def segments(found: Columns) -> list[tuple[int, int | None, int | None]]:
+def rows(found: Columns) -> list[tuple[int, int | None, int | None]]:
     known = ((end, hot, cold) for end, hot, cold in zip(*(column.tolist() for column in found), strict=True))
     return [(end, None, None) if hot == UNKNOWN else (end, hot, cold) for end, hot, cold in known]
 
@@ -88,13 +88,13 @@ def totals(*history: Segment) -> list[int]:
 def test_a_reading_stands_for_the_time_since_its_predecessor_up_to_the_gap(
     second_at: int, expected: list[Segment]
 ) -> None:
-    found = kernels.cover(*columns((100, 5000), (second_at, 6000)), 15, 20)
-    assert segments(found) == expected
+    found = segments.cover(*columns((100, 5000), (second_at, 6000)), 15, 20)
+    assert rows(found) == expected
 
 
 def test_a_fault_covers_its_interval_as_unknown_and_is_a_predecessor_all_the_same() -> None:
-    found = kernels.cover(*columns((100, 5000), (110, None), (120, 6000)), 10, 15)
-    assert segments(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
+    found = segments.cover(*columns((100, 5000), (110, None), (120, 6000)), 10, 15)
+    assert rows(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
 
 
 def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_known_one_elsewhere() -> None:
@@ -109,13 +109,13 @@ def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_k
         (40, 6000, 1000),
         (50, 1000, 1000),
     ]
-    assert segments(kernels.overlay(0, *a, 10, *b)) == expected
-    assert segments(kernels.overlay(10, *b, 0, *a)) == expected
+    assert rows(segments.overlay(0, *a, 10, *b)) == expected
+    assert rows(segments.overlay(10, *b, 0, *a)) == expected
 
 
 def test_between_two_histories_that_do_not_meet_nothing_is_known() -> None:
-    found = kernels.overlay(0, *columns((10, 5000)), 30, *columns((40, 6000)))
-    assert segments(found) == [(10, 5000, 5000), (30, None, None), (40, 6000, 6000)]
+    found = segments.overlay(0, *columns((10, 5000)), 30, *columns((40, 6000)))
+    assert rows(found) == [(10, 5000, 5000), (30, None, None), (40, 6000, 6000)]
 
 
 def test_totals_weigh_every_known_segment_by_its_time() -> None:
@@ -437,4 +437,4 @@ def test_the_peak_of_a_trailing_window_is_the_highest_of_all_its_windows(
 def test_the_spacing_of_a_series_is_its_smallest_and_its_largest_step(
     at: Sequence[int], expected: tuple[int, int]
 ) -> None:
-    assert kernels.spacing(np.array(at, np.int64)) == expected
+    assert segments.spacing(np.array(at, np.int64)) == expected
