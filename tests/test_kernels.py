@@ -383,6 +383,26 @@ def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
     assert counted(sorted({*(cut for cut in cuts if 0 < cut < last), last})) == counted([last])
 
 
+@pytest.mark.parametrize("before", [None, 9000, 5000])
+@pytest.mark.parametrize("after", [None, 9000, 5000])
+@pytest.mark.parametrize("shift", [0, 1, 63])
+def test_a_long_stretch_in_range_is_counted_like_a_short_one(before: int | None, after: int | None, shift: int) -> None:
+    """Whether it fills whole blocks or not, what stands before it must not reach what comes after it."""
+
+    def counted(pieces: int) -> list[list[int]]:
+        temperatures = [5000] * shift + [before] * 64 + [5000] * pieces + [after] * 3
+        ends = [*range(1, shift + 65), *(shift + 64 + 6400 // pieces * (n + 1) for n in range(pieces))]
+        ends += [ends[-1] + n for n in (1, 2, 3)]
+        history = columns(*zip(ends, temperatures, strict=True))
+        tally, unknown = kernels.no_tallies(1)[0], kernels.no_tallies(1)[0]
+        kernels.add_out_of_range(tally, limit_of(NO_LOW, 8000, 70, 70, 1), 0, *history)
+        kernels.add_unknown_time(unknown, limit_of(NO_LOW, NO_HIGH, 65, 63, 0), 0, *history[:2])
+        runs = kernels.add_runs(kernels.no_runs(), 0, *history, NO_LOW, 8000)
+        return [tally.tolist(), unknown.tolist(), runs.ravel().tolist()]
+
+    assert counted(6400) == counted(64) == counted(1)
+
+
 @given(histories)
 def test_a_dwell_holds_how_long_each_temperature_lasted(history: list[tuple[int, int | None]]) -> None:
     end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
