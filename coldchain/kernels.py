@@ -128,7 +128,6 @@ def add_out_of_range(
     for first in range(0, len(end), _BLOCK):
         after = min(first + _BLOCK, len(end))
         if not running and gap == 0 and _is_quiet(hot[first:after], cold[first:after], low, high):
-            sides = 0
             previous = end[after - 1]
             continue
         for i in range(first, after):
