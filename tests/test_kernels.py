@@ -97,6 +97,18 @@ def test_a_fault_covers_its_interval_as_unknown_and_is_a_predecessor_all_the_sam
     assert rows(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
 
 
+@given(st.lists(st.tuples(st.integers(1, 25), st.integers(1, 90)), min_size=1, max_size=8))
+def test_a_long_series_is_covered_as_each_reading_says_by_itself(steps: list[tuple[int, int]]) -> None:
+    at = np.cumsum([step for step, times in steps for _ in range(times)]).astype(np.int64)
+    hot = (at % 97).astype(np.int32)
+    expected: list[tuple[int, int | None, int | None]] = []
+    for i, instant in enumerate(at.tolist()):
+        if i and instant - int(at[i - 1]) > 15:
+            expected.append((instant - 10, None, None))
+        expected.append((instant, int(hot[i]), int(hot[i]) - 1))
+    assert rows(segments.cover(at, hot, hot - np.int32(1), 10, 15)) == expected
+
+
 def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_known_one_elsewhere() -> None:
     a = columns((20, 5000), (30, None), (40, 6000, 4000))
     b = columns((15, 7000), (35, 5000), (50, 1000))
@@ -429,21 +441,21 @@ def test_temperatures_that_share_a_slot_keep_their_own_time() -> None:
     assert found == {mc: 2 * number + half for number, mc in enumerate(hot[:half].tolist(), start=1)}
 
 
-@given(long, st.integers(1, 3000), st.sampled_from([-1000, 4000, 5000, 8000, 12_000]))
+@given(long, st.integers(1, 3000), st.sampled_from([-1000, 4000, 5000, 8000, 12_000]), st.integers(2_000, 40_000))
 def test_the_peak_of_a_trailing_window_is_the_highest_of_all_its_windows(
-    history: list[tuple[int, int | None]], length: int, limit: int
+    history: list[tuple[int, int | None]], length: int, limit: int, a: float
 ) -> None:
     end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
     at = end[hot != UNKNOWN]
     window = arrhenius.no_window(0)
-    found = arrhenius.slide(window, 0.0, 0, end, hot, at, length, 1, 10_000.0, limit)
-    allowed = as_integer(weight_of(limit, 10_000.0)[1].tolist())
+    found = arrhenius.slide(window, 0.0, 0, end, hot, at, length, 1, a, limit)
+    allowed = as_integer(weight_of(limit, a)[1].tolist())
     peak, exceeded_at = 0.0, NEVER
     for t in at[at >= length].tolist():
         inside = slice(np.searchsorted(end, t - length, "right"), np.searchsorted(end, t, "left") + 1)
         temperature, lasted = dwell(t - length, end[inside], hot[inside])
         sums, known = np.zeros(LIMBS, np.int64), int(lasted.sum())
-        arrhenius.add_arrhenius(sums, temperature, lasted, 10_000.0)
+        arrhenius.add_arrhenius(sums, temperature, lasted, a)
         if known:
             peak = max(peak, arrhenius.mean_weight(sums, known))
             if exceeded_at == NEVER and as_integer(sums.tolist()) > allowed * known:
