@@ -69,11 +69,11 @@ def arrhenius_limbs(temperature: int, a: float, limbs: _Limbs) -> int:
 
 @njit("UniTuple(int64, 2)(int64[::1])", cache=True, nogil=True)
 def _extent(sums: _Limbs) -> tuple[int, int]:
-    """The first and the last place of what is not 0 in limb sums; the last place of all, twice, if all are."""
+    """The first and the last place of what is not 0 in limb sums; if all are, the last and the first there is."""
     first, last = 0, LIMBS - 1
-    while first < last and sums[first] == 0:
+    while first < LIMBS - 1 and sums[first] == 0:
         first += 1
-    while last > first and sums[last] == 0:
+    while last > 0 and sums[last] == 0:
         last -= 1
     return first, last
 
