@@ -15,6 +15,8 @@ SYSTEM := deploy/system_packages.sh
 PEERS := .venv/bench
 WITH_PEERS := PYTHONPATH=$(CURDIR)/$(PEERS)
 NODE_RED := benchmarks/peers/node-red
+# What is compiled when it is first imported, and cached.
+KERNELS := arrhenius dwell kernels segments
 # The decision core: small enough to run again uncompiled, and compiled with every array index checked.
 CORE_TESTS := tests/test_kernels.py tests/test_history.py tests/test_exposure.py tests/test_stability.py tests/test_pipeline.py
 
@@ -97,8 +99,8 @@ system-for-demo: python
 	$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.warm: .venv/.installed coldchain/kernels.py coldchain/arrhenius.py
-	$(BIN)/python -c "import coldchain.kernels, coldchain.arrhenius"
+.venv/.warm: .venv/.installed $(KERNELS:%=coldchain/%.py)
+	$(BIN)/python -c "import $(KERNELS:%=coldchain.%,) coldchain"
 	@touch $@
 
 # A peer that cannot be installed is no reason to measure nothing: its line in the table says that it is missing.

@@ -19,14 +19,17 @@ from rich.table import Table
 
 from benchmarks import (
     decoding,
+    exactness,
     guarding,
     ingest,
+    mass_replay,
     memory,
     record,
     replay_race,
     restart,
     scaling,
     start,
+    trailing,
 )
 from benchmarks.harness import Found, hurry, standing_for, without_a_line
 from benchmarks.peers import contest
@@ -40,15 +43,18 @@ QUICK_SHARE = 20
 def steps(share: int, folder: Path) -> list[tuple[str | None, Callable[[], Sequence[Found]]]]:
     """Every benchmark, and the goal that its lines stand for unless they name one; of what takes long a `share`."""
     return [
-        ("B1", replay_race.measure),
-        (None, decoding.measure),
+        ("B1", lambda: replay_race.measure(share)),
+        ("B3", lambda: trailing.measure(share)),
         ("B4", lambda: guarding.measure(share)),
+        ("B5", exactness.measure),
         ("B6", lambda: ingest.measure(share)),
-        (None, lambda: memory.measure(share)),
+        ("B8", lambda: mass_replay.measure(share)),
         ("B9", lambda: start.measure(share)),
         ("B9", lambda: restart.measure(folder, share)),
-        (None, lambda: scaling.measure(share)),
         ("B10", lambda: contest.measure(share)),
+        (None, decoding.measure),
+        (None, lambda: memory.measure(share)),
+        (None, lambda: scaling.measure(share)),
     ]
 
 

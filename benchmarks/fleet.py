@@ -27,7 +27,13 @@ def cold_room(kits: int, routes: int) -> Registry:
 
 
 def fleet(kits: int, places: int, *, loggers_per_place: int = 2, routes_per_place: int = 4) -> Registry:
-    """Kits spread evenly over places, each with its loggers and its deliveries, from CSV text as users load it."""
+    """The registry of `fleet_tables`."""
+    tables = fleet_tables(kits, places, loggers_per_place=loggers_per_place, routes_per_place=routes_per_place)
+    return parse_registry(tables)
+
+
+def fleet_tables(kits: int, places: int, *, loggers_per_place: int, routes_per_place: int) -> list[tuple[str, str]]:
+    """Kits spread evenly over places, each with its loggers and its deliveries, as CSV text that users load."""
     loggers = [f"lg-{number + 1}" for number in range(places * loggers_per_place)]
     rooms = [f"room-{number + 1}" for number in range(places)]
     tables = {
@@ -48,4 +54,4 @@ def fleet(kits: int, places: int, *, loggers_per_place: int = 2, routes_per_plac
         for first in range(0, len(names), KITS_PER_ROW):
             some = " ".join(names[first : first + KITS_PER_ROW])
             tables["custody.csv"].append(f"{some},{rooms[number // routes_per_place]},{came}")
-    return parse_registry([(name, "\n".join(rows)) for name, rows in tables.items()])
+    return [(name, "\n".join(rows)) for name, rows in tables.items()]

@@ -7,7 +7,7 @@ polars and DuckDB and lets them run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,6 @@ from gateways.simulator.places import (
 )
 from gateways.simulator.recorder import probes, recorded_days_mc
 
-LOGGERS, READINGS = 1_000, 2_000
 INTERVAL_MS, GAP_AFTER_MS = 300_000, 600_000
 _READINGS_PER_DAY = 86_400_000 // INTERVAL_MS
 HIGH_MC = 8_000
@@ -61,11 +60,14 @@ class Answer:
     longest_ms: NDArray[np.int64]
 
 
-def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 7, lost: float = 0.02) -> Columns:
-    """Site fridges of the simulator, read to 0.01: doors, defrosts, some failures of four hours; a share is lost."""
+def refrigerators(loggers: int, readings: int, seed: int = 7, lost: float = 0.02, failing: float = 0.2) -> Columns:
+    """Site fridges of the simulator, read to 0.01: doors, defrosts, and on each day a share `failing` that has no power
+    for four hours; of the readings a share is `lost`."""
     rng = np.random.default_rng(seed)
     days = -(-readings // _READINGS_PER_DAY)
-    inside_c = store_days_c(KINDS["fridge"], FRIDGE, loggers, (_failures(loggers, rng) for _ in range(days)), days, rng)
+    inside_c = store_days_c(
+        KINDS["fridge"], FRIDGE, loggers, (_failures(loggers, failing, rng) for _ in range(days)), days, rng
+    )
     gear = probes(loggers, BUFFERED_PROBE_S, 10, rng)
     recorded = recorded_days_mc(inside_c, np.arange(loggers), gear, STEP_S, INTERVAL_MS, rng)
     temperature_mc = np.concatenate(list(recorded))[:readings].T
@@ -76,10 +78,16 @@ def refrigerators(loggers: int = LOGGERS, readings: int = READINGS, seed: int = 
     return Columns(logger[kept], 1_760_000_000_000 + at[kept], temperature_mc[kept], first)
 
 
-def _failures(places: int, rng: np.random.Generator) -> Trouble:
-    """A day on which one fridge in five is without power for four hours."""
+def restless(columns: Columns) -> Columns:
+    """The same instants with a temperature on the other side of the limit at every second reading: the worst case."""
+    temperature_mc = columns.temperature_mc % 1000 + np.where(np.arange(len(columns)) % 2, HIGH_MC, HIGH_MC - 2_000)
+    return replace(columns, temperature_mc=temperature_mc.astype(np.int32))
+
+
+def _failures(places: int, share: float, rng: np.random.Generator) -> Trouble:
+    """A day on which a share of the fridges is without power for four hours."""
     trouble = no_trouble(places)
-    for place in np.flatnonzero(rng.random(places) < 0.2).tolist():
+    for place in np.flatnonzero(rng.random(places) < share).tolist():
         begin = int(rng.integers(STEPS))
         trouble.has_power[begin : begin + 4 * 3600 // STEP_S, place] = False
     return trouble

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -18,17 +19,22 @@ from benchmarks.replay_core import (
     HIGH_MC,
     INTERVAL_MS,
     Answer,
+    Columns,
     as_frame,
     assert_agree,
     numpy_script,
     ours,
     pandas_script,
     refrigerators,
+    restless,
 )
 
 JOB = "MKT, time above, longest event"
 GOALS = {"numpy script": 15.0, "polars script": 25.0}
 """The least ratio to a reference."""
+WORST_GOALS = {"numpy script": 10.0}
+LOGGERS, READINGS = 1_000, 10_000
+YEARS, YEAR = 95, 105_120
 
 DUCKDB_QUERY = f"""
 WITH steps AS (
@@ -59,9 +65,9 @@ FROM sums LEFT JOIN longest USING (logger) ORDER BY logger
 """  # noqa: S608 - numbers of this module
 
 
-def scripts(frame: pd.DataFrame) -> tuple[dict[str, Callable[[], Answer]], list[str]]:
-    """What is installed, each with its own table of these readings; and the names of what is not."""
-    makers = {"polars": polars_script, "duckdb": duckdb_script}
+def scripts(frame: pd.DataFrame, tools: set[str]) -> tuple[dict[str, Callable[[], Answer]], list[str]]:
+    """Which of the tools are installed, each with its own table of these readings; and the names of the others."""
+    makers = {name: make for name, make in _MAKERS.items() if name in tools}
     found = {f"{name} script": make(frame) for name, make in makers.items() if find_spec(name)}
     return found, [name for name in makers if not find_spec(name)]
 
@@ -118,18 +124,33 @@ def duckdb_script(frame: pd.DataFrame) -> Callable[[], Answer]:
     return run
 
 
-def measure() -> list[Row | Absent]:
-    """The rows of this job; the answers are compared before anything is timed."""
-    columns = refrigerators()
+_MAKERS = {"polars": polars_script, "duckdb": duckdb_script}
+
+
+def measure(share: int = 1) -> list[Row | Absent]:
+    """The rows of this job, of a `share` of the loggers; the answers are compared before anything is timed."""
+    weeks, years = refrigerators(LOGGERS // share, READINGS), refrigerators(max(1, YEARS // share), YEAR)
+    return [
+        *_raced(f"{JOB}, 5 weeks each", weeks, GOALS, {"pandas": pandas_script}, {"polars", "duckdb"}),
+        *_raced(f"{JOB}, a year each", years, GOALS, {}, {"polars"}),
+        *_raced(f"{JOB}, the limit crossed at every reading", restless(weeks), WORST_GOALS, {}, set()),
+    ]
+
+
+def _raced(
+    job: str,
+    columns: Columns,
+    goals: dict[str, float],
+    of_frame: dict[str, Callable[[pd.DataFrame], Answer]],
+    tools: set[str],
+) -> list[Row | Absent]:
     frame = as_frame(columns)
+    references: dict[str, Callable[[], Answer]] = {"numpy script": partial(numpy_script, columns)}
+    references |= {f"{name} script": partial(script, frame) for name, script in of_frame.items()}
+    found, lacking = scripts(frame, tools)
+    references |= found
     answer = ours(columns)
-    references: dict[str, Callable[[], Answer]] = {
-        "numpy script": lambda: numpy_script(columns),
-        "pandas script": lambda: pandas_script(frame),
-    }
-    tools, lacking = scripts(frame)
-    references |= tools
     for run in references.values():
         assert_agree(answer, run())
-    rows = race(JOB, len(columns), lambda: ours(columns), references, goal=GOALS)
-    return [*rows, *(Absent(f"{JOB}, {name} script", f"{name} is not installed") for name in lacking)]
+    rows = race(job, len(columns), partial(ours, columns), references, goal=goals)
+    return [*rows, *(Absent(f"{job}, {name} script", f"{name} is not installed") for name in lacking)]

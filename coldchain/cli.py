@@ -68,7 +68,7 @@ def replay(
     stream: Annotated[bool, typer.Option("--stream", help="Feed line by line through the streaming step.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute everything from message logs and logger files, without a broker."""
+    """Recompute everything from message logs, logger files and archives, without a broker."""
     from coldchain.commands import replay as command
 
     command.run(
@@ -237,6 +237,17 @@ def export_epcis(
     from coldchain.commands import export as command
 
     command.epcis_document(out, settings, kits=kits or [], begin=begin, end=end, as_of=as_of)
+
+
+@export_app.command("readings")
+def export_readings(
+    out: Annotated[Path, typer.Option(help="File to write: .parquet.")],
+    settings: SettingsFile,
+) -> None:
+    """Write every reading as a sorted Parquet archive, which `coldchain replay` reads."""
+    from coldchain.commands import export as command
+
+    command.readings(out, settings)
 
 
 @app.command()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coldchain import arrhenius, kernels
+from coldchain.dwell import dwell
 from coldchain.history import History
 from coldchain.kernels import NEVER
 from coldchain.model import Excursion
@@ -177,8 +178,9 @@ def mkt(history: History, activation_energy_j_mol: float) -> float | None:
     """MKT of the known time of a history [degC], None if nothing is known."""
     a = activation_energy_j_mol / GAS_CONSTANT_J_MOL_K
     sums = np.zeros(arrhenius.LIMBS, np.int64)
-    arrhenius.add_arrhenius(sums, history.start_ms, history.end_ms, history.hot_mc, a)
-    return mkt_of(sums, totals(history).known_ms, a)
+    temperature_mc, duration_ms = dwell(history.start_ms, history.end_ms, history.hot_mc)
+    arrhenius.add_arrhenius(sums, temperature_mc, duration_ms, a)
+    return mkt_of(sums, int(duration_ms.sum()), a)
 
 
 def mkt_of(sums: Milliseconds, known_ms: int, a_k: float) -> float | None:

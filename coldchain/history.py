@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coldchain import kernels
+from coldchain import segments
 from coldchain.kernels import UNKNOWN
 from coldchain.model import OPEN_END_MS, Conflict, CustodySegment, Logger, Monitoring, end_ms
 from coldchain.readings import ChannelKey, Lost, MilliCelsius, Milliseconds, ReadingBatch
@@ -61,6 +61,11 @@ class History:
     @property
     def as_of_ms(self) -> int:
         return int(self.end_ms[-1]) if len(self.end_ms) else self.start_ms
+
+    @property
+    def is_single(self) -> bool:
+        """Whether both sides are one column: a single logger is as hot as it is cold."""
+        return self.hot_mc is self.cold_mc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,18 +135,34 @@ def channel_record(key: ChannelKey, series: Series, logger: Logger, lost: Iterab
     """
     if not len(series):
         return NOTHING
-    at, hot, cold = kernels.instants(series.at_ms, series.temperature_mc)
-    conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
+    at, hot, cold = series.at_ms, series.temperature_mc, series.temperature_mc
+    conflicts: tuple[Conflict, ...] = ()
+    smallest_ms, largest_ms = segments.spacing(at)
+    if smallest_ms == 0:
+        at, hot, cold = segments.instants(at, hot)
+        conflicts = tuple(Conflict(key.logger, key.channel, at_ms) for at_ms in at[hot != cold].tolist())
+    worthless = _worthless(at, logger)
+    if worthless is not None:
+        hot, cold = (np.where(worthless, np.int32(UNKNOWN), side) for side in (hot, cold))
+    interval_ms = logger.logging_interval_ms
+    at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
+    columns = (at, hot, cold)
+    if largest_ms > logger.gap_after_ms:
+        columns = segments.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
+    valid = at if hot.min() != UNKNOWN else at[hot != UNKNOWN]
+    return Record(History(int(at[0]) - interval_ms, *columns), valid, conflicts)
+
+
+def _worthless(at: Milliseconds, logger: Logger) -> NDArray[np.bool_] | None:
+    """At which instants a logger's readings count as unknown; None if at none."""
+    if not logger.blocked and logger.calibrated_from_ms is None and logger.calibrated_until_ms is None:
+        return None
     worthless = np.full(len(at), logger.blocked)
     if logger.calibrated_from_ms is not None:
         worthless |= at <= logger.calibrated_from_ms
     if logger.calibrated_until_ms is not None:
         worthless |= at > logger.calibrated_until_ms
-    hot[worthless] = cold[worthless] = UNKNOWN
-    interval_ms = logger.logging_interval_ms
-    at, hot, cold = _with_lost(at, hot, cold, lost, interval_ms)
-    columns = kernels.cover(at, hot, cold, interval_ms, logger.gap_after_ms)
-    return Record(History(int(at[0]) - interval_ms, *columns), at[hot != UNKNOWN], conflicts)
+    return worthless if worthless.any() else None
 
 
 def _with_lost(
@@ -171,9 +192,12 @@ def clip(history: History | None, from_ms: int, to_ms: int) -> History | None:
         return None
     first = int(np.searchsorted(history.end_ms, start, side="right"))
     last = int(np.searchsorted(history.end_ms, stop, side="left"))
-    end = history.end_ms[first : last + 1].copy()
-    end[-1] = stop
-    return History(start, end, history.hot_mc[first : last + 1], history.cold_mc[first : last + 1])
+    end = history.end_ms[first : last + 1]
+    if end[-1] != stop:
+        end = end.copy()
+        end[-1] = stop
+    hot = history.hot_mc[first : last + 1]
+    return History(start, end, hot, hot if history.is_single else history.cold_mc[first : last + 1])
 
 
 def envelope(histories: Iterable[History | None]) -> History | None:
@@ -186,7 +210,7 @@ def envelope(histories: Iterable[History | None]) -> History | None:
             found = history
             continue
         a, b = found, history
-        columns = kernels.overlay(a.start_ms, a.end_ms, a.hot_mc, a.cold_mc, b.start_ms, b.end_ms, b.hot_mc, b.cold_mc)
+        columns = segments.overlay(a.start_ms, a.end_ms, a.hot_mc, a.cold_mc, b.start_ms, b.end_ms, b.hot_mc, b.cold_mc)
         found = History(min(a.start_ms, b.start_ms), *columns)
     return found
 
@@ -201,7 +225,9 @@ def _clip_record(record: Record, from_ms: int, to_ms: int) -> Record:
 def _join(records: Sequence[Record]) -> Record:
     if len(records) == 1:
         return records[0]
-    at = np.unique(np.concatenate([np.empty(0, np.int64), *(r.reading_at_ms for r in records)]))
+    at = np.concatenate([np.empty(0, np.int64), *(r.reading_at_ms for r in records)])
+    if segments.spacing(at)[0] <= 0:
+        at = np.unique(at)
     conflicts = {conflict for record in records for conflict in record.conflicts}
     order = sorted(conflicts, key=lambda c: (c.at_ms, c.logger, c.channel))
     return Record(envelope(r.history for r in records), at, tuple(order))
@@ -225,7 +251,7 @@ def _lean(record: Record) -> Record:
     history = record.history
     if history is None:
         return record
-    if np.array_equal(history.hot_mc, history.cold_mc):
+    if not history.is_single and np.array_equal(history.hot_mc, history.cold_mc):
         history = replace(history, cold_mc=history.hot_mc)
     is_gapless = np.array_equal(history.end_ms, record.reading_at_ms)
     return replace(record, history=history, reading_at_ms=history.end_ms if is_gapless else record.reading_at_ms)
@@ -248,7 +274,9 @@ def put_away(record: Record, until_ms: int) -> Record:
     kept = _clip_record(record, until_ms, OPEN_END_MS)
     history = kept.history
     if history is not None:
-        history = replace(history, hot_mc=history.hot_mc.copy(), cold_mc=history.cold_mc.copy())
+        hot_mc = history.hot_mc.copy()
+        cold_mc = hot_mc if history.is_single else history.cold_mc.copy()
+        history = History(history.start_ms, history.end_ms.copy(), hot_mc, cold_mc)
     return _lean(Record(history, kept.reading_at_ms.copy(), kept.conflicts, until_ms, last_known_ms(gone)))
 
 
@@ -321,9 +349,25 @@ def kit_record(
     joined = _join(parts)
     if as_of_ms <= start_ms:
         return Record(History(start_ms, EMPTY.at_ms, EMPTY.temperature_mc, EMPTY.temperature_mc), *_facts(joined))
+    return Record(_extended(joined.history, start_ms, as_of_ms), *_facts(joined))
+
+
+def _extended(history: History | None, start_ms: int, as_of_ms: int) -> History:
+    """A history, which lies in `(start_ms, as_of_ms]`, with what is missing before and after it as unknown time."""
     nothing = np.array([UNKNOWN], np.int32)
-    blank = History(start_ms, np.array([as_of_ms]), nothing, nothing)
-    return Record(envelope([blank, joined.history]), *_facts(joined))
+    if history is None:
+        return History(start_ms, np.array([as_of_ms]), nothing, nothing)
+    before = [history.start_ms] if history.start_ms > start_ms else []
+    after = [as_of_ms] if history.as_of_ms < as_of_ms else []
+    if not before and not after:
+        return history
+    ends = [np.array(before, np.int64), history.end_ms, np.array(after, np.int64)]
+
+    def padded(side: MilliCelsius) -> MilliCelsius:
+        return np.concatenate([nothing[: len(before)], side, nothing[: len(after)]])
+
+    hot = padded(history.hot_mc)
+    return History(start_ms, np.concatenate(ends), hot, hot if history.is_single else padded(history.cold_mc))
 
 
 def _facts(record: Record) -> tuple[Milliseconds, tuple[Conflict, ...]]:

@@ -1,30 +1,62 @@
-"""Inputs of a replay: message logs and logger files, decoded into batches exactly as live messages are."""
+"""Inputs of a replay: message logs, logger files and archives, as batches exactly like those of live messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from coldchain import message_log
 from coldchain.admission import admission
 from coldchain.errors import BadInput, RejectedPayload
 from coldchain.message_log import LoggedMessage
-from coldchain.readings import ReadingBatch
+from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.registry import Registry
 from gateways.decoders import Decoder, Node, NodeKey, decoder, node_key, sparkplug
 from gateways.decoders.sparkplug_node import topic_of
 from gateways.files import read_logger_file
 
+if TYPE_CHECKING:  # Arrow takes a while to import, and few replays read an archive
+    from coldchain.archive import ReadingArchive
+
 
 @dataclass(slots=True)
 class Inputs:
-    """What was read. `batches` are in the order of the files; `rejected` messages have none."""
+    """What was read. `batches` are in the order of the files; `rejected` messages have none. `archives` are read when
+    somebody asks for a channel."""
 
     batches: list[ReadingBatch] = field(default_factory=list)
+    archives: list[ReadingArchive] = field(default_factory=list)
     messages: int = 0
     rejected: int = 0
+
+    def by_channel(self) -> Channels:
+        """Everything by channel; of the archives only where it is."""
+        batches: dict[ChannelKey, list[ReadingBatch]] = defaultdict(list)
+        for batch in self.batches:
+            batches[batch.key].append(batch)
+        return Channels(dict(batches), tuple(self.archives))
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The readings of each channel, from memory and from archives. Safe to ask from several threads."""
+
+    batches: Mapping[ChannelKey, list[ReadingBatch]]
+    archives: tuple[ReadingArchive, ...]
+
+    def __iter__(self) -> Iterator[ChannelKey]:
+        """Every channel once, in the order of its key."""
+        return iter(sorted({*self.batches, *(key for archive in self.archives for key in archive.channels)}))
+
+    def read(self, key: ChannelKey) -> Iterator[ReadingBatch]:
+        """Everything there is of a channel."""
+        yield from self.batches.get(key, ())
+        for archive in self.archives:
+            yield from archive.read(key)
 
 
 def read(
@@ -36,7 +68,7 @@ def read(
     registry: Registry | None = None,
     on_message: Callable[[], None] = lambda: None,
 ) -> Inputs:
-    """Every message and logger file; BadInput names file and line. `on_message` is called after each message.
+    """Every message, logger file and archive; BadInput names file and line. `on_message` is called after each message.
 
     Parameters
     ----------
@@ -63,12 +95,20 @@ def read(
                 except RejectedPayload:
                     found.rejected += 1
                 on_message()
+        elif path.suffix == ".parquet":
+            found.archives.append(_archive(path))
         elif logger is None:
             raise BadInput("a logger file needs --logger, the registry's id of its logger", file=str(path))
         else:
             found.batches.extend(read_logger_file(path, logger=logger, zone=zone).batches)
     _read_in_order(said_by_nodes, reader, found, on_message)
     return found
+
+
+def _archive(path: Path) -> ReadingArchive:
+    from coldchain.archive import ReadingArchive
+
+    return ReadingArchive.open(path)
 
 
 def _read_in_order(

@@ -1,4 +1,4 @@
-"""The numeric core: compiled functions over arrays and numbers.
+"""The numeric core: what is counted over a temperature history, compiled, over arrays and numbers.
 
 Nothing here knows a unit's name, a kit or a file. Temperature histories are contiguous step functions: segment i
 is `(end[i-1], end[i]]` (the first begins at `start`), with the hottest and the coldest known value, or `UNKNOWN` in
@@ -19,110 +19,24 @@ UNKNOWN = -(2**31)
 NEVER = -(2**63)
 """Stands for "no such instant"."""
 
+_BLOCK = 64
+"""So many segments at once are asked whether all are in range, so that they need not be looked at one by one."""
+
 _Times = NDArray[np.int64]
 _Temperatures = NDArray[np.int32]
 _Table = NDArray[np.int64]
-_Columns = tuple[_Times, _Temperatures, _Temperatures]
 
 _HISTORY = "int64[::1], int32[::1], int32[::1]"
 
 
-@njit(f"Tuple(({_HISTORY}))(int64[::1], int32[::1])", cache=True, nogil=True)
-def instants(at: _Times, temperature: _Temperatures) -> _Columns:
-    """The distinct instants of a sorted series, with the highest and lowest temperature at each (SEMANTICS 2.1).
-
-    Sorted by instant, then temperature, `UNKNOWN` (a fault) first; a fault beside a temperature does not count.
-    """
-    n = len(at)
-    out_at = np.empty(n, np.int64)
-    hot = np.empty(n, np.int32)
-    cold = np.empty(n, np.int32)
-    m = 0
-    for i in range(n):
-        if m > 0 and out_at[m - 1] == at[i]:
-            hot[m - 1] = temperature[i]
-            if cold[m - 1] == UNKNOWN:
-                cold[m - 1] = temperature[i]
-        else:
-            out_at[m] = at[i]
-            hot[m] = temperature[i]
-            cold[m] = temperature[i]
-            m += 1
-    return out_at[:m].copy(), hot[:m].copy(), cold[:m].copy()
-
-
-@njit(f"Tuple(({_HISTORY}))({_HISTORY}, int64, int64)", cache=True, nogil=True)
-def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, gap_after: int) -> _Columns:
-    """Segments of a channel by the preceding-interval rule, from `at[0] - interval` to `at[-1]` (SEMANTICS 2.2).
-
-    A reading that follows its predecessor by more than `gap_after` covers only `interval`; what lies before is unknown.
-    """
-    n = len(at)
-    end = np.empty(2 * n, np.int64)
-    out_hot = np.empty(2 * n, np.int32)
-    out_cold = np.empty(2 * n, np.int32)
-    m = 0
-    for i in range(n):
-        if i > 0 and at[i] - at[i - 1] > gap_after:
-            end[m] = at[i] - interval
-            out_hot[m] = UNKNOWN
-            out_cold[m] = UNKNOWN
-            m += 1
-        end[m] = at[i]
-        out_hot[m] = hot[i]
-        out_cold[m] = cold[i]
-        m += 1
-    return end[:m].copy(), out_hot[:m].copy(), out_cold[:m].copy()
-
-
-@njit(f"Tuple(({_HISTORY}))(int64, {_HISTORY}, int64, {_HISTORY})", cache=True, nogil=True)
-def overlay(
-    start_a: int,
-    end_a: _Times,
-    hot_a: _Temperatures,
-    cold_a: _Temperatures,
-    start_b: int,
-    end_b: _Times,
-    hot_b: _Temperatures,
-    cold_b: _Temperatures,
-) -> _Columns:
-    """The envelope of two histories from the earlier start to the later end: hottest and coldest known value.
-
-    Outside its own span a history is unknown. Both must have at least one segment (SEMANTICS 2.3).
-    """
-    na, nb = len(end_a), len(end_b)
-    end = np.empty(na + nb + 2, np.int64)
-    hot = np.empty(na + nb + 2, np.int32)
-    cold = np.empty(na + nb + 2, np.int32)
-    now = min(start_a, start_b)
-    last = max(end_a[-1], end_b[-1])
-    i = j = m = 0
-    while now < last:
-        upto = last
-        seg_hot = np.int32(UNKNOWN)
-        seg_cold = np.int32(UNKNOWN)
-        if now < start_a:
-            upto = min(upto, start_a)
-        elif i < na:
-            upto = min(upto, end_a[i])
-            seg_hot, seg_cold = hot_a[i], cold_a[i]
-        if now < start_b:
-            upto = min(upto, start_b)
-        elif j < nb:
-            upto = min(upto, end_b[j])
-            if hot_b[j] != UNKNOWN:
-                seg_cold = cold_b[j] if seg_hot == UNKNOWN else min(seg_cold, cold_b[j])
-                seg_hot = max(seg_hot, hot_b[j])
-        end[m] = upto
-        hot[m] = seg_hot
-        cold[m] = seg_cold
-        m += 1
-        now = upto
-        while i < na and end_a[i] <= now:
-            i += 1
-        while j < nb and end_b[j] <= now:
-            j += 1
-    return end[:m].copy(), hot[:m].copy(), cold[:m].copy()
+@njit("boolean(int32[::1], int32[::1], int64, int64)", cache=True, nogil=True)
+def _is_quiet(hot: _Temperatures, cold: _Temperatures, low: int, high: int) -> bool:
+    """Whether all segments are known and inside `[low, high]`: then none has to be looked at by itself."""
+    hottest, coldest = np.int32(UNKNOWN), np.int32(-(UNKNOWN + 1))
+    for i in range(len(hot)):
+        hottest = max(hottest, hot[i])
+        coldest = min(coldest, cold[i])
+    return bool(hottest <= high and coldest >= low and coldest != UNKNOWN)
 
 
 @njit(f"void(int64[::1], int64, {_HISTORY})", cache=True, nogil=True)
@@ -132,20 +46,22 @@ def add_totals(totals: _Times, start: int, end: _Times, hot: _Temperatures, cold
     Fields: 0 known ms, 1 unknown ms, 2 longest unknown ms, 3 unknown ms at the end, 4 sum of hot x ms, 5 max of hot,
     6 min of cold. They begin as `no_totals()`.
     """
+    known, unknown, longest, trailing, weighted, hottest, coldest = totals
     previous = start
     for i in range(len(end)):
         duration = end[i] - previous
         previous = end[i]
         if hot[i] == UNKNOWN:
-            totals[1] += duration
-            totals[3] += duration
-            totals[2] = max(totals[2], totals[3])
+            unknown += duration
+            trailing += duration
+            longest = max(longest, trailing)
         else:
-            totals[3] = 0
-            totals[0] += duration
-            totals[4] += duration * hot[i]
-            totals[5] = max(totals[5], hot[i])
-            totals[6] = min(totals[6], cold[i])
+            trailing = 0
+            known += duration
+            weighted += duration * hot[i]
+            hottest = max(hottest, hot[i])
+            coldest = min(coldest, cold[i])
+    totals[:] = known, unknown, longest, trailing, weighted, hottest, coldest
 
 
 def no_totals() -> _Times:
@@ -158,6 +74,7 @@ TOTAL, WORST_TOTAL, LONGEST, WORST_LONGEST, RUNS = 0, 1, 2, 3, 4
 TOTAL_AT, SINGLE_AT, EVENTS_AT = 5, 6, 7
 RUN, WORST_RUN, GAP, SIDES, RUNNING = 8, 9, 10, 11, 12
 FIELDS = 13
+_NO_TALLY = np.array([NEVER if field in (TOTAL_AT, SINGLE_AT, EVENTS_AT) else 0 for field in range(FIELDS)], np.int64)
 
 # Columns of what a limit measures. UNKNOWN_TIME is 1 where it counts unknown time, 0 for time out of range.
 UNKNOWN_TIME, LOW, HIGH, ALLOWED_TOTAL, ALLOWED_SINGLE, ALLOWED_EVENTS = 0, 1, 2, 3, 4, 5
@@ -165,8 +82,8 @@ UNKNOWN_TIME, LOW, HIGH, ALLOWED_TOTAL, ALLOWED_SINGLE, ALLOWED_EVENTS = 0, 1, 2
 
 def no_tallies(count: int) -> NDArray[np.int64]:
     """The tallies of `count` limits over no time at all."""
-    tallies = np.zeros((count, FIELDS), np.int64)
-    tallies[:, [TOTAL_AT, SINGLE_AT, EVENTS_AT]] = NEVER
+    tallies = np.empty((count, FIELDS), np.int64)
+    tallies[:] = _NO_TALLY
     return tallies
 
 
@@ -208,37 +125,42 @@ def add_out_of_range(
     total_at, single_at, events_at = tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT]
     sides, running = tally[SIDES], tally[RUNNING]
     previous = start
-    for i in range(len(end)):
-        duration = end[i] - previous
-        if hot[i] == UNKNOWN:
-            gap += duration
-        else:
-            sides = int(hot[i] > high) + int(cold[i] < low)
-            if sides:
-                if not running:
-                    running = 1
-                    runs += 1
+    for first in range(0, len(end), _BLOCK):
+        after = min(first + _BLOCK, len(end))
+        if not running and gap == 0 and _is_quiet(hot[first:after], cold[first:after], low, high):
+            previous = end[after - 1]
+            continue
+        for i in range(first, after):
+            duration = end[i] - previous
+            if hot[i] == UNKNOWN:
+                gap += duration
+            else:
+                sides = int(hot[i] > high) + int(cold[i] < low)
+                if sides:
+                    if not running:
+                        running = 1
+                        runs += 1
+                        run = worst_run = 0
+                        if events_at == NEVER and runs > allowed_events:
+                            events_at = previous
+                    if total_at == NEVER and total + sides * duration > allowed_total:
+                        total_at = previous + (allowed_total - total) // sides
+                    if single_at == NEVER and run + duration > allowed_single:
+                        single_at = previous + allowed_single - run
+                    total += sides * duration
+                    run += duration
+                    worst_total += gap + sides * duration
+                    worst_run += gap + duration
+                elif running:
+                    worst_total += gap
+                    worst_run += gap
+                    running = 0
+                longest = max(longest, run)
+                worst_longest = max(worst_longest, worst_run)
+                if not sides:
                     run = worst_run = 0
-                    if events_at == NEVER and runs > allowed_events:
-                        events_at = previous
-                if total_at == NEVER and total + sides * duration > allowed_total:
-                    total_at = previous + (allowed_total - total) // sides
-                if single_at == NEVER and run + duration > allowed_single:
-                    single_at = previous + allowed_single - run
-                total += sides * duration
-                run += duration
-                worst_total += gap + sides * duration
-                worst_run += gap + duration
-            elif running:
-                worst_total += gap
-                worst_run += gap
-                running = 0
-            longest = max(longest, run)
-            worst_longest = max(worst_longest, worst_run)
-            if not sides:
-                run = worst_run = 0
-            gap = 0
-        previous = end[i]
+                gap = 0
+            previous = end[i]
     tally[TOTAL], tally[WORST_TOTAL], tally[LONGEST], tally[WORST_LONGEST] = total, worst_total, longest, worst_longest
     tally[RUNS], tally[RUN], tally[WORST_RUN], tally[GAP] = runs, run, worst_run, gap
     tally[TOTAL_AT], tally[SINGLE_AT], tally[EVENTS_AT] = total_at, single_at, events_at
@@ -271,25 +193,30 @@ def add_runs(
     rows[:m] = before
     running = m > 0 and rows[m - 1, 4] == 0
     previous = start
-    for i in range(len(end)):
-        if hot[i] != UNKNOWN:
-            above, below = hot[i] > high, cold[i] < low
-            if above or below:
-                value = hot[i] if above else cold[i]
-                if not running:
-                    running = True
-                    rows[m, 0] = previous
-                    rows[m, 2] = 0
-                    rows[m, 3] = value
-                    rows[m, 4] = 0
-                    m += 1
-                rows[m - 1, 1] = end[i]
-                rows[m - 1, 2] += end[i] - previous
-                rows[m - 1, 3] = max(rows[m - 1, 3], value) if above else min(rows[m - 1, 3], value)
-            elif running:
-                running = False
-                rows[m - 1, 4] = 1
-        previous = end[i]
+    for first in range(0, len(end), _BLOCK):
+        after = min(first + _BLOCK, len(end))
+        if not running and _is_quiet(hot[first:after], cold[first:after], low, high):
+            previous = end[after - 1]
+            continue
+        for i in range(first, after):
+            if hot[i] != UNKNOWN:
+                above, below = hot[i] > high, cold[i] < low
+                if above or below:
+                    value = hot[i] if above else cold[i]
+                    if not running:
+                        running = True
+                        rows[m, 0] = previous
+                        rows[m, 2] = 0
+                        rows[m, 3] = value
+                        rows[m, 4] = 0
+                        m += 1
+                    rows[m - 1, 1] = end[i]
+                    rows[m - 1, 2] += end[i] - previous
+                    rows[m - 1, 3] = max(rows[m - 1, 3], value) if above else min(rows[m - 1, 3], value)
+                elif running:
+                    running = False
+                    rows[m - 1, 4] = 1
+            previous = end[i]
     return rows[:m].copy()
 
 

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from coldchain import quarantine
+from coldchain import quarantine, segments
 from coldchain.history import EMPTY, Series, merge
 from coldchain.model import Assessment, Kind, LimitFinding
-from coldchain.pipeline import State
 from coldchain.readings import FAULT_MC
+from coldchain.registry import Registry
+from coldchain.state import State
 
 
-def document(state: State, *, messages: int, rejected: int) -> dict[str, Any]:
+class ChannelFacts(NamedTuple):
+    """What came in of one channel: distinct readings and faults, what came again, what was set aside and why."""
+
+    readings: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    faults: int = 0
+    unverified_time: int = 0
+    unknown_logger: int = 0
+
+
+def document(
+    registry: Registry,
+    assessments: Mapping[str, Assessment],
+    channels: Iterable[ChannelFacts],
+    *,
+    messages: int,
+    rejected: int,
+) -> dict[str, Any]:
     """What a replay found, as plain values in a fixed order; None where something is not computable."""
     kits = []
     events = []
-    for kit, group_id in sorted((kit, group.id) for group in state.registry.groups.values() for kit in group.kits):
-        assessment = state.assessments[group_id]
-        kits.append({"kit": kit, **assessment_document(assessment)})
+    said = {group_id: assessment_document(assessment) for group_id, assessment in assessments.items()}
+    for kit, group_id in sorted((kit, group.id) for group in registry.groups.values() for kit in group.kits):
+        assessment = assessments[group_id]
+        kits.append({"kit": kit, **said[group_id]})
         for event in sorted(quarantine.events_of(kit, assessment, 0), key=lambda e: e.limit):
             events.append(
                 {
@@ -31,29 +52,44 @@ def document(state: State, *, messages: int, rejected: int) -> dict[str, Any]:
                     "profile_sha256": event.profile_sha256,
                 }
             )
-    return {"inputs": inputs(state, messages, rejected), "kits": kits, "events": events}
+    counted = (sum(counts) for counts in zip(ChannelFacts(), *channels, strict=True))
+    inputs = {"messages": messages, "rejected": rejected, **ChannelFacts(*counted)._asdict()}
+    return {"inputs": inputs, "kits": kits, "events": events}
 
 
-def inputs(state: State, messages: int, rejected: int) -> dict[str, int]:
-    """What came in: distinct readings and faults, and what was set aside and why."""
-    judged = {key: state.series.get(key, EMPTY) for key in state.series.keys() | state.unverified.keys()}
-    distinct = {key: _with(series, state.unverified.get(key, EMPTY)) for key, series in judged.items()}
-    known = [key for key in judged if key.logger in state.registry.loggers]
-    total = sum(distinct.values())
-    faults = sum(int((judged[key].temperature_mc == FAULT_MC).sum()) for key in known)
-    return {
-        "messages": messages,
-        "rejected": rejected,
-        "readings": sum(len(judged[key]) for key in known) - faults,
-        "duplicates": state.arrivals - total,
-        "conflicts": sum(_conflicts(judged[key]) for key in known),
-        "faults": faults,
-        "unverified_time": sum(distinct[key] - len(judged[key]) for key in known),
-        "unknown_logger": total - sum(distinct[key] for key in known),
-    }
+def document_of(state: State, *, messages: int, rejected: int) -> dict[str, Any]:
+    """The same of a state that has put nothing away."""
+    channels = facts_of(state)
+    return document(state.registry, state.assessments, channels, messages=messages, rejected=rejected)
 
 
-def _with(series: Series, unverified: Series) -> int:
+def facts_of(state: State) -> list[ChannelFacts]:
+    """What came into a state, by channel; which channel was sent a reading twice, it does not know any more."""
+    found = [
+        channel_facts(series, unverified, _distinct(series, unverified), is_known=key.logger in state.registry.loggers)
+        for key in state.series.keys() | state.unverified.keys()
+        for series, unverified in [(state.series.get(key, EMPTY), state.unverified.get(key, EMPTY))]
+    ]
+    distinct = sum(facts.readings + facts.faults + facts.unverified_time + facts.unknown_logger for facts in found)
+    return [*found, ChannelFacts(duplicates=state.arrivals - distinct)]
+
+
+def channel_facts(series: Series, unverified: Series, arrivals: int, *, is_known: bool) -> ChannelFacts:
+    """What a channel held, of which so many readings and faults arrived; `is_known`: its logger is registered."""
+    distinct = _distinct(series, unverified)
+    if not is_known:
+        return ChannelFacts(duplicates=arrivals - distinct, unknown_logger=distinct)
+    faults = int((series.temperature_mc == FAULT_MC).sum())
+    return ChannelFacts(
+        readings=len(series) - faults,
+        duplicates=arrivals - distinct,
+        conflicts=_conflicts(series) if segments.spacing(series.at_ms)[0] == 0 else 0,
+        faults=faults,
+        unverified_time=distinct - len(series),
+    )
+
+
+def _distinct(series: Series, unverified: Series) -> int:
     """How many distinct readings there are; one that came again with a device time to believe is counted once."""
     return len(merge(series, unverified.at_ms, unverified.temperature_mc)[0])
 

@@ -100,6 +100,8 @@ def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tupl
     at_ms = np.concatenate([EMPTY.at_ms, *(batch.at_ms for batch in batches)])
     temperature_mc = plausible(np.concatenate([EMPTY.temperature_mc, *(batch.temperature_mc for batch in batches)]))
     verified = np.concatenate([np.empty(0, np.bool_), *(history.is_verified(batch, logger) for batch in batches)])
+    if verified.all():
+        return history.merge(EMPTY, at_ms, temperature_mc)[0], EMPTY
     judged, _ = history.merge(EMPTY, at_ms[verified], temperature_mc[verified])
     unverified, _ = history.merge(EMPTY, at_ms[~verified], temperature_mc[~verified])
     return judged, unverified

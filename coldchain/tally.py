@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coldchain import arrhenius, exposure, history, kernels
+from coldchain.dwell import dwell
 from coldchain.exposure import GAS_CONSTANT_J_MOL_K, UNLIMITED_MS, Rows
 from coldchain.history import History, Record
 from coldchain.model import Conflict, Kind, Stage
@@ -149,8 +150,10 @@ def advance(tally: Tally, counted: Measures, record: Record, stays: Stays) -> Ta
     kernels.add_totals(totals, *columns)
     kernels.add_to_tallies(limits, counted.limits, *columns)
     shares = _with_stages(tally.shares, counted, added, stays) if counted.stages else tally.shares
-    for total, a_k in zip(sums, counted.rates_k, strict=True):
-        arrhenius.add_arrhenius(total, *columns[:3], a_k)
+    if counted.rates_k:
+        lasted = dwell(*columns[:3])
+        for total, a_k in zip(sums, counted.rates_k, strict=True):
+            arrhenius.add_arrhenius(total, *lasted, a_k)
     if counted.windows:
         first = np.searchsorted(record.reading_at_ms, tally.as_of_ms, side="right")
         instants = record.reading_at_ms[first:]

@@ -15,7 +15,7 @@ from coldchain.errors import BadInput
 from coldchain.pipeline import State
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry
-from coldchain.replay_document import document
+from coldchain.replay_document import document_of
 from histories import Case
 from test_semantics import batches, inputs
 
@@ -86,7 +86,7 @@ class Arrivals(RuleBasedStateMachine):
             return
         self.deliver(self.waiting)
         whole = pipeline.replay(batches(self.case.items), self.registry, self.profiles, self.case.as_of_ms)
-        ours, replayed = (document(state, messages=0, rejected=0) for state in (self.state, whole))
+        ours, replayed = (document_of(state, messages=0, rejected=0) for state in (self.state, whole))
         ours["inputs"].pop("duplicates")
         replayed["inputs"].pop("duplicates")
         assert ours == replayed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coldchain import arrhenius, kernels
+from coldchain import arrhenius, kernels, segments
 from coldchain.arrhenius import LIMB_BITS, LIMBS
+from coldchain.dwell import dwell
 from coldchain.kernels import NEVER, UNKNOWN
 
 Segment = tuple[int, int | None] | tuple[int, int, int]
@@ -22,15 +25,15 @@ Columns = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 NO_LOW, NO_HIGH, UNLIMITED = -(2**40), 2**40, 2**62
 
 
-def columns(*segments: Segment) -> Columns:
+def columns(*pieces: Segment) -> Columns:
     """(end_ms, hot_mc[, cold_mc]) as the arrays of a history; None is unknown."""
-    end = [segment[0] for segment in segments]
-    hot = [UNKNOWN if segment[1] is None else segment[1] for segment in segments]
-    cold = [UNKNOWN if segment[-1] is None else segment[-1] for segment in segments]
+    end = [segment[0] for segment in pieces]
+    hot = [UNKNOWN if segment[1] is None else segment[1] for segment in pieces]
+    cold = [UNKNOWN if segment[-1] is None else segment[-1] for segment in pieces]
     return np.array(end, np.int64), np.array(hot, np.int32), np.array(cold, np.int32)
 
 
-def segments(found: Columns) -> list[tuple[int, int | None, int | None]]:
+def rows(found: Columns) -> list[tuple[int, int | None, int | None]]:
     known = ((end, hot, cold) for end, hot, cold in zip(*(column.tolist() for column in found), strict=True))
     return [(end, None, None) if hot == UNKNOWN else (end, hot, cold) for end, hot, cold in known]
 
@@ -85,13 +88,25 @@ def totals(*history: Segment) -> list[int]:
 def test_a_reading_stands_for_the_time_since_its_predecessor_up_to_the_gap(
     second_at: int, expected: list[Segment]
 ) -> None:
-    found = kernels.cover(*columns((100, 5000), (second_at, 6000)), 15, 20)
-    assert segments(found) == expected
+    found = segments.cover(*columns((100, 5000), (second_at, 6000)), 15, 20)
+    assert rows(found) == expected
 
 
 def test_a_fault_covers_its_interval_as_unknown_and_is_a_predecessor_all_the_same() -> None:
-    found = kernels.cover(*columns((100, 5000), (110, None), (120, 6000)), 10, 15)
-    assert segments(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
+    found = segments.cover(*columns((100, 5000), (110, None), (120, 6000)), 10, 15)
+    assert rows(found) == [(100, 5000, 5000), (110, None, None), (120, 6000, 6000)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 25), st.integers(1, 90)), min_size=1, max_size=8))
+def test_a_long_series_is_covered_as_each_reading_says_by_itself(steps: list[tuple[int, int]]) -> None:
+    at = np.cumsum([step for step, times in steps for _ in range(times)]).astype(np.int64)
+    hot = (at % 97).astype(np.int32)
+    expected: list[tuple[int, int | None, int | None]] = []
+    for i, instant in enumerate(at.tolist()):
+        if i and instant - int(at[i - 1]) > 15:
+            expected.append((instant - 10, None, None))
+        expected.append((instant, int(hot[i]), int(hot[i]) - 1))
+    assert rows(segments.cover(at, hot, hot - np.int32(1), 10, 15)) == expected
 
 
 def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_known_one_elsewhere() -> None:
@@ -106,13 +121,13 @@ def test_an_envelope_is_the_hotter_and_the_colder_where_both_are_known_and_the_k
         (40, 6000, 1000),
         (50, 1000, 1000),
     ]
-    assert segments(kernels.overlay(0, *a, 10, *b)) == expected
-    assert segments(kernels.overlay(10, *b, 0, *a)) == expected
+    assert rows(segments.overlay(0, *a, 10, *b)) == expected
+    assert rows(segments.overlay(10, *b, 0, *a)) == expected
 
 
 def test_between_two_histories_that_do_not_meet_nothing_is_known() -> None:
-    found = kernels.overlay(0, *columns((10, 5000)), 30, *columns((40, 6000)))
-    assert segments(found) == [(10, 5000, 5000), (30, None, None), (40, 6000, 6000)]
+    found = segments.overlay(0, *columns((10, 5000)), 30, *columns((40, 6000)))
+    assert rows(found) == [(10, 5000, 5000), (30, None, None), (40, 6000, 6000)]
 
 
 def test_totals_weigh_every_known_segment_by_its_time() -> None:
@@ -321,7 +336,7 @@ def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temp
     end, hot, _ = columns((2**42, temperature))
     sums = np.zeros(LIMBS, np.int64)
     a = energy / 8.314462618
-    arrhenius.add_arrhenius(sums, 0, end, hot, a)
+    arrhenius.add_arrhenius(sums, *dwell(0, end, hot), a)
     assert [int(limb) for limb in sums] == [int(limb) * 2**42 for limb in weight_of(temperature, a)[1]]
     window = arrhenius.no_window(0)
     peak = arrhenius.slide(window, 0.0, 0, end, hot, end, 2**42, 2**42, a, temperature)
@@ -329,16 +344,25 @@ def test_139_years_at_any_temperature_and_activation_energy_do_not_overflow(temp
     assert (window[arrhenius.ELIGIBLE], window[arrhenius.EXCEEDED_AT]) == (1, NEVER)
 
 
-histories = st.lists(
-    st.tuples(st.integers(1, 30), st.one_of(st.none(), st.integers(-1, 12).map(lambda mc: mc * 1000))), max_size=14
+pieces = st.tuples(st.integers(1, 30), st.one_of(st.none(), st.integers(-1, 12).map(lambda mc: mc * 1000)))
+"""How long, and what."""
+
+short = st.lists(pieces, max_size=14)
+long = st.lists(st.tuples(pieces, st.integers(1, 150)), max_size=8).map(
+    lambda several: [piece for piece, times in several for _ in range(times)]
 )
+"""The same for so long that whole blocks are in range, out of range, unknown, or change in their middle."""
+
+histories = st.one_of(short, long)
 
 
 @given(histories, st.lists(st.integers(0, 400), max_size=4), st.integers(1, 60), st.data())
 def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
-    pieces: list[tuple[int, int | None]], cuts: list[int], length: int, data: st.DataObject
+    history: list[tuple[int, int | None]], cuts: list[int], length: int, data: st.DataObject
 ) -> None:
-    end, hot, cold = columns(*zip(np.cumsum([ms for ms, _ in pieces]).tolist(), (mc for _, mc in pieces), strict=True))
+    end, hot, cold = columns(
+        *zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True)
+    )
     last = int(end[-1]) if len(end) else 0
     at = np.array(sorted(data.draw(st.sets(st.integers(1, max(last, 1))))), np.int64)
     at = at[at <= last]
@@ -360,7 +384,7 @@ def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
             kernels.add_totals(totals, *part)
             kernels.add_to_tallies(tallies, limits, *part)
             runs = kernels.add_runs(runs, *part, NO_LOW, 8000)
-            arrhenius.add_arrhenius(sums, *part[:3], 10_000.0)
+            arrhenius.add_arrhenius(sums, *dwell(*part[:3]), 10_000.0)
             known_end, known_hot = end[: inside.stop].copy(), hot[: inside.stop]
             known_end[-1] = edge
             instants = at[(at > start) & (at <= edge)]
@@ -369,3 +393,80 @@ def test_counting_on_from_any_cut_gives_the_bits_of_counting_at_once(
         return [*(part.ravel().tolist() for part in (totals, tallies, runs, sums, window)), peak]
 
     assert counted(sorted({*(cut for cut in cuts if 0 < cut < last), last})) == counted([last])
+
+
+@pytest.mark.parametrize("before", [None, 9000, 5000])
+@pytest.mark.parametrize("after", [None, 9000, 5000])
+@pytest.mark.parametrize("shift", [0, 1, 63])
+def test_a_long_stretch_in_range_is_counted_like_a_short_one(before: int | None, after: int | None, shift: int) -> None:
+    """Whether it fills whole blocks or not, what stands before it must not reach what comes after it."""
+
+    def counted(pieces: int) -> list[list[int]]:
+        temperatures = [5000] * shift + [before] * 64 + [5000] * pieces + [after] * 3
+        ends = [*range(1, shift + 65), *(shift + 64 + 6400 // pieces * (n + 1) for n in range(pieces))]
+        ends += [ends[-1] + n for n in (1, 2, 3)]
+        history = columns(*zip(ends, temperatures, strict=True))
+        tally, unknown = kernels.no_tallies(1)[0], kernels.no_tallies(1)[0]
+        kernels.add_out_of_range(tally, limit_of(NO_LOW, 8000, 70, 70, 1), 0, *history)
+        kernels.add_unknown_time(unknown, limit_of(NO_LOW, NO_HIGH, 65, 63, 0), 0, *history[:2])
+        runs = kernels.add_runs(kernels.no_runs(), 0, *history, NO_LOW, 8000)
+        return [tally.tolist(), unknown.tolist(), runs.ravel().tolist()]
+
+    assert counted(6400) == counted(64) == counted(1)
+
+
+@given(histories)
+def test_a_dwell_holds_how_long_each_temperature_lasted(history: list[tuple[int, int | None]]) -> None:
+    end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
+    expected: Counter[int] = Counter()
+    for lasted, temperature in history:
+        if temperature is not None:
+            expected[temperature] += lasted
+    found: Counter[int] = Counter()
+    for temperature, lasted in zip(*(column.tolist() for column in dwell(0, end, hot)), strict=True):
+        found[temperature] += lasted
+    assert found == expected
+
+
+def test_temperatures_that_share_a_slot_keep_their_own_time() -> None:
+    hot = np.tile(
+        np.arange(-40_000, 60_000, 7, dtype=np.int32), 2
+    )  # far more than there are slots, and each comes again
+    end = np.cumsum(np.arange(1, len(hot) + 1, dtype=np.int64))
+    temperature, lasted = dwell(0, end, hot)
+    found: Counter[int] = Counter()
+    for mc, ms in zip(temperature.tolist(), lasted.tolist(), strict=True):
+        found[mc] += ms
+    half = len(hot) // 2
+    assert found == {mc: 2 * number + half for number, mc in enumerate(hot[:half].tolist(), start=1)}
+
+
+@given(long, st.integers(1, 3000), st.sampled_from([-1000, 4000, 5000, 8000, 12_000]), st.integers(2_000, 40_000))
+def test_the_peak_of_a_trailing_window_is_the_highest_of_all_its_windows(
+    history: list[tuple[int, int | None]], length: int, limit: int, a: float
+) -> None:
+    end, hot, _ = columns(*zip(np.cumsum([ms for ms, _ in history]).tolist(), (mc for _, mc in history), strict=True))
+    at = end[hot != UNKNOWN]
+    window = arrhenius.no_window(0)
+    found = arrhenius.slide(window, 0.0, 0, end, hot, at, length, 1, a, limit)
+    allowed = as_integer(weight_of(limit, a)[1].tolist())
+    peak, exceeded_at = 0.0, NEVER
+    for t in at[at >= length].tolist():
+        inside = slice(np.searchsorted(end, t - length, "right"), np.searchsorted(end, t, "left") + 1)
+        temperature, lasted = dwell(t - length, end[inside], hot[inside])
+        sums, known = np.zeros(LIMBS, np.int64), int(lasted.sum())
+        arrhenius.add_arrhenius(sums, temperature, lasted, a)
+        if known:
+            peak = max(peak, arrhenius.mean_weight(sums, known))
+            if exceeded_at == NEVER and as_integer(sums.tolist()) > allowed * known:
+                exceeded_at = t
+    assert (found, window[arrhenius.EXCEEDED_AT]) == (peak, exceeded_at)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [([5], (1, 1)), ([5, 8, 18, 19], (1, 10)), ([5, 5, 8], (0, 3)), (range(0, 2000, 7), (7, 7))]
+)
+def test_the_spacing_of_a_series_is_its_smallest_and_its_largest_step(
+    at: Sequence[int], expected: tuple[int, int]
+) -> None:
+    assert segments.spacing(np.array(at, np.int64)) == expected

@@ -19,7 +19,7 @@ from coldchain import pipeline
 from coldchain.profiles import StabilityProfile, parse_profile
 from coldchain.readings import FAULT_MC, Lost, ReadingBatch
 from coldchain.registry import Registry, parse_registry
-from coldchain.replay_document import document
+from coldchain.replay_document import document_of
 from histories import Case
 from oracle import Item
 
@@ -53,7 +53,7 @@ def batches(items: Iterable[Item]) -> list[ReadingBatch]:
 
 
 def answer(state: pipeline.State) -> dict[str, Any]:
-    return document(state, messages=0, rejected=0)
+    return document_of(state, messages=0, rejected=0)
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:

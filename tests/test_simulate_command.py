@@ -1,4 +1,4 @@
-"""`coldchain simulate` and `coldchain export epcis` as a person types them: simulate, load, replay, run, export."""
+"""`coldchain simulate` and `coldchain export` as a person types them: simulate, load, replay, run, export."""
 
 from __future__ import annotations
 
@@ -196,6 +196,29 @@ def test_an_export_can_be_of_some_kits_and_some_time(settings: Path) -> None:
 def test_an_export_that_cannot_be_made_is_refused_in_one_line(settings: Path, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=re.escape(said)):
         export(settings, **wrong)
+
+
+def test_an_archive_of_the_ledger_is_judged_as_the_messages_were(
+    simulated: Path, settings: Path, replayed: dict[str, Any]
+) -> None:
+    out = settings.parent / "readings.parquet"
+    done = coldchain("export", "readings", "--settings", settings, "--out", out)
+    totals = truth(simulated)[-1]
+    distinct = totals["readings"] + totals["faults"] + totals["unverified_time"]
+    assert f"{distinct} readings of " in done.stderr
+    assert not list(settings.parent.glob("*.part"))
+    registry = [word for table in TABLES for word in ("--registry", str(simulated / f"{table}.csv"))]
+    for how in ((), ("--stream",)):
+        found = json.loads(coldchain("replay", out, *registry, "--rules", RULES, "--json", *how).stdout)
+        assert found["inputs"] == replayed["inputs"] | {"messages": 0, "duplicates": 0}
+        assert (found["kits"], found["events"]) == (replayed["kits"], replayed["events"])
+
+
+def test_an_archive_that_cannot_be_written_is_one_line(settings: Path) -> None:
+    out = settings.parent / "nowhere" / "readings.parquet"
+    done = coldchain("export", "readings", "--settings", settings, "--out", out, expect=2)
+    assert done.stderr.count("\n") == 1
+    assert str(out) in done.stderr
 
 
 @pytest.mark.parametrize("template", ["kit-{id}", "urn:x:kit", "urn:x:{id}:{id}", "urn:x y:{id}"])

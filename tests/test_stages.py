@@ -17,7 +17,7 @@ from coldchain.pipeline import State, Step
 from coldchain.profiles import StabilityProfile, StageShare, composite, parse_profile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry, parse_registry
-from coldchain.replay_document import document
+from coldchain.replay_document import document_of
 from coldchain.stability import judge
 from coldchain.state import remember
 from rule_histories import HOUR_MS, START_MS, lasting
@@ -341,14 +341,14 @@ def test_a_checkpoint_keeps_what_was_used_in_each_stage(tmp_path: Path) -> None:
 
 def test_a_replay_shows_the_stages_of_a_limit_that_has_shares_and_of_no_other() -> None:
     batches = [steady("lg-d", 0, 60, 9000), steady("lg-b", 65, 120, 5000)]
-    said = document(pipeline.replay(batches, registry(), {"mab-017": profile()}), messages=0, rejected=0)
+    said = document_of(pipeline.replay(batches, registry(), {"mab-017": profile()}), messages=0, rejected=0)
     (above, unknown) = said["kits"][0]["limits"]
     assert above["stages"] == [
         {"stage": "depot", "used_ms": 3_600_000, "allowed_ms": 600_000},
         {"stage": "transit", "used_ms": 0, "allowed_ms": 1_200_000},
     ]
     assert "stages" not in unknown
-    plain = document(pipeline.replay(batches, registry(), {"mab-017": profile(RULES)}), messages=0, rejected=0)
+    plain = document_of(pipeline.replay(batches, registry(), {"mab-017": profile(RULES)}), messages=0, rejected=0)
     assert "stages" not in plain["kits"][0]["limits"][0]
 
 

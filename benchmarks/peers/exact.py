@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 
@@ -24,19 +25,23 @@ def exposures(recordings: Recordings) -> Exposures:
 
 
 def _exposure(readings: list[tuple[int, int]]) -> Exposure:
-    above_ms = known_ms = 0
-    weighted, before_ms = Decimal(0), START_MS - GAP_AFTER_MS
+    known: list[tuple[int, int]] = []
+    before_ms = START_MS - GAP_AFTER_MS
+    for at_ms, mc in readings:
+        covered_ms = at_ms - before_ms if at_ms - before_ms <= GAP_AFTER_MS else INTERVAL_MS
+        before_ms = at_ms
+        if mc != FAULT_MC:
+            known.append((covered_ms, mc))
+    above_ms = sum(covered_ms for covered_ms, mc in known if mc > HIGH_MC)
+    return Exposure(above_ms, sum(covered_ms for covered_ms, _ in known), mkt_c(known) if known else None)
+
+
+def mkt_c(lasted: Iterable[tuple[int, int]]) -> float:
+    """MKT [degC] of (ms, milli-degC), at least one."""
     with localcontext(_FIFTY_DIGITS):
-        for at_ms, mc in readings:
-            covered_ms = at_ms - before_ms if at_ms - before_ms <= GAP_AFTER_MS else INTERVAL_MS
-            before_ms = at_ms
-            if mc == FAULT_MC:
-                continue
-            known_ms += covered_ms
-            above_ms += covered_ms if mc > HIGH_MC else 0
-            weighted += covered_ms * _rate(mc)
-        mkt_c = float(-Decimal(A_K) / (weighted / known_ms).ln() - Decimal("273.15")) if known_ms else None
-    return Exposure(above_ms, known_ms, mkt_c)
+        pieces = [(Decimal(ms), _rate(mc)) for ms, mc in lasted]
+        mean = sum((ms * rate for ms, rate in pieces), Decimal()) / sum((ms for ms, _ in pieces), Decimal())
+        return float(-Decimal(A_K) / mean.ln() - Decimal("273.15"))
 
 
 @lru_cache(maxsize=100_000)

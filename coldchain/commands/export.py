@@ -17,6 +17,7 @@ from coldchain.errors import BadInput, EnvironmentFailed
 from coldchain.ledger import queries
 from coldchain.model import QuarantineEvent
 from coldchain.pipeline import State
+from coldchain.readings import ChannelKey, ReadingBatch
 from coldchain.settings import load_settings
 
 
@@ -49,6 +50,29 @@ def epcis_document(
         except OSError as exc:
             raise EnvironmentFailed("disk", f"{out}: {exc.strerror}") from exc
     Console(stderr=True).print(f"{len(found['epcisBody']['eventList'])} events: {out}")
+
+
+def readings(out: Path, settings_file: Path) -> None:
+    """Write every reading of the ledger as an archive for `coldchain replay`."""
+    from coldchain import archive  # Arrow need not be installed for the other exports
+
+    settings = load_settings(settings_file)
+    unfinished = out.with_name(out.name + ".part")
+    with terminal.progress() as progress, queries.reading(settings.ledger.path) as connection:
+        task = progress.add_task("channels", total=None)
+        connection.execute("BEGIN")  # one moment of the ledger, whatever the service stores meanwhile
+        keys = [ChannelKey(logger, channel) for logger, channel, _, _ in queries.channel_ranges(connection)]
+
+        def channels() -> Iterator[tuple[ChannelKey, Iterator[ReadingBatch]]]:
+            for key in progress.track(keys, task_id=task):
+                yield key, queries.channel_batches(connection, key)
+
+        count = archive.write(unfinished, channels())
+    try:
+        unfinished.replace(out)
+    except OSError as exc:
+        raise EnvironmentFailed("disk", f"{out}: {exc.strerror}") from exc
+    Console(stderr=True).print(f"{count} readings of {len(keys)} channels: {out}")
 
 
 def facts(state: State, kits: Sequence[str], events: Iterable[QuarantineEvent], now_ms: int) -> Iterator[KitFacts]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coldchain import pipeline, rulebook
+from coldchain import mass_replay, pipeline, rulebook
 from coldchain.commands import terminal
 from coldchain.commands.rules import versions
 from coldchain.commands.terminal import instant, print_json, verdict_text
@@ -19,7 +20,7 @@ from coldchain.errors import BadInput
 from coldchain.inputs import Inputs, read, single_readings
 from coldchain.instant import iso
 from coldchain.registry import Registry, load_registry
-from coldchain.replay_document import document
+from coldchain.replay_document import document, document_of
 from coldchain.rulebook import Rulebook
 
 
@@ -58,26 +59,31 @@ def run(
             registry=known,
             on_message=lambda: progress.advance(task),
         )
-        progress.update(task, description="judging")
-        state = _judge(found, known, profiles, as_of_ms, stream=stream)
-    answer = document(state, messages=found.messages, rejected=found.rejected)
+        if stream:
+            progress.update(task, description="judging")
+            answer = _streamed(found, known, profiles, as_of_ms)
+        else:
+            channels = found.by_channel()
+            progress.update(task, description="channels read", completed=0)
+            judged = mass_replay.replay(
+                channels.read, list(channels), known, profiles, as_of_ms, on_channel=lambda: progress.advance(task)
+            )
+            counts = {"messages": found.messages, "rejected": found.rejected}
+            answer = document(known, judged.assessments, judged.channels.values(), **counts)
     if as_json:
         print_json(answer)
     else:
         _print(answer)
 
 
-def _judge(
-    found: Inputs, registry: Registry, profiles: Rulebook, as_of_ms: int | None, *, stream: bool
-) -> pipeline.State:
-    if not stream:
-        return pipeline.replay(found.batches, registry, profiles, as_of_ms)
+def _streamed(found: Inputs, registry: Registry, profiles: Rulebook, as_of_ms: int | None) -> dict[str, Any]:
     state, first = pipeline.start(registry, profiles, now_ms=0, as_of_ms=as_of_ms)
     pipeline.adopt(state, first)
-    for batch in found.batches:
+    archived = (batch for archive in found.archives for key in archive.channels for batch in archive.read(key))
+    for batch in chain(found.batches, archived):
         for piece in single_readings(batch):
             pipeline.adopt(state, pipeline.step(state, [piece], now_ms=0))
-    return state
+    return document_of(state, messages=found.messages, rejected=found.rejected)
 
 
 def _print(answer: dict[str, Any]) -> None:

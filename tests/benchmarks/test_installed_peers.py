@@ -113,7 +113,7 @@ def test_node_red_without_a_look_at_the_order_takes_away_time() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_polars_and_duckdb_give_the_answer_of_the_replay(seed: int) -> None:
     columns = replay_core.refrigerators(loggers=20, readings=480, seed=seed)
-    scripts, lacking = replay_race.scripts(replay_core.as_frame(columns))
+    scripts, lacking = replay_race.scripts(replay_core.as_frame(columns), {"polars", "duckdb"})
     if lacking:
         pytest.skip(f"not installed: {', '.join(lacking)}")
     for run in scripts.values():

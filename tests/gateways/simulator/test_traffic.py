@@ -12,7 +12,7 @@ from coldchain import pipeline
 from coldchain.profiles import load_profiles
 from coldchain.readings import FAULT_MC, ReadingBatch
 from coldchain.registry import Registry, parse_registry
-from coldchain.replay_document import inputs
+from coldchain.replay_document import document_of
 from command_line import RULES
 from gateways.decoders import decode
 from gateways.simulator import fleet as fleets
@@ -103,7 +103,7 @@ def test_without_incidents_every_reading_arrives_once_in_order_and_every_kit_is_
 def test_a_replay_accounts_for_every_reading_as_the_truth_does(seed: int) -> None:
     fleet = small(seed, kits=400, days=3)
     messages, tally = sent(fleet, plan(fleet, often=40))
-    found = inputs(judged(fleet, messages), len(messages), 0)
+    found = document_of(judged(fleet, messages), messages=len(messages), rejected=0)["inputs"]
     expected = ("messages", "readings", "faults", "duplicates", "conflicts", "unverified_time")
     assert {key: found[key] for key in expected} == {key: getattr(tally, key) for key in expected}
     assert all(getattr(tally, key) for key in (*expected, "lost"))
