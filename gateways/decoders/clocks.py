@@ -11,7 +11,7 @@ from typing import Literal
 
 from coldchain.errors import RejectedPayload
 from gateways.decoders import paths
-from gateways.decoders.native import LATEST_MS
+from gateways.decoders.values import LATEST_MS
 from gateways.decoders.paths import Found, Path
 
 Clock = Literal["device", "gateway", "server", "received"]

@@ -23,6 +23,7 @@ MAX_DEPTH = 16
 _CBOR_LIST, _CBOR_MAP = 4, 5
 _DECIMAL_FRACTION, _SINT32_LE = 4, 78
 _LARGEST_EXPONENT = 32
+_SINT32, _INT32 = np.dtype("<i4"), np.dtype(np.int32)
 _WHITESPACE = b" \t\r\n"
 
 # Always matches from a quote to the end of its string or of the input, without backtracking: linear on any bytes.
@@ -32,8 +33,8 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 def parse(payload: bytes) -> dict[str, object]:
     """The document in a payload: JSON if it starts with `{`, CBOR if with a map.
 
-    Bytes over the limit and deep nesting are refused before anything is decoded. Values are what the parsers give;
-    an RFC 8746 array of sint32 little-endian comes as int32[n].
+    Bytes over the limit are refused before anything is decoded. Values are what the parsers give; an RFC 8746 array of
+    sint32 little-endian comes as int32[n].
     """
     document: dict[str, object] = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
     return document
@@ -51,9 +52,7 @@ def parse_list(payload: bytes) -> list[object]:
 def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, problem: str) -> Any:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RejectedPayload("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
-    start = payload[:1]
-    if start in _WHITESPACE:
-        start = payload.lstrip(_WHITESPACE)[:1]
+    start = payload.lstrip(_WHITESPACE)[:1]
     if start == opening:
         return _json(payload)
     if start and start[0] >> 5 == major_type:
@@ -62,30 +61,39 @@ def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, proble
 
 
 def _json(payload: bytes) -> object:
-    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
-        raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
     try:
         document: object = orjson.loads(payload)
     except orjson.JSONDecodeError as exc:
+        _check_depth(payload)
         raise RejectedPayload("not_json", str(exc)) from exc
     # orjson silently keeps the last of two equal keys. A document without escapes has two quotes to each string it
-    # kept; fewer strings than that were dropped. With escapes the count says nothing: the slow parser looks at keys.
-    if b"\\" in payload:
-        try:
-            json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
-        except ValueError as exc:
-            raise RejectedPayload("not_json", str(exc)) from exc
-    elif (quotes := payload.count(b'"')) != 2 * _plain_strings(document) and quotes != 2 * _strings(document):
-        raise RejectedPayload("duplicate_key", "a key stands twice in one object")
+    # kept; fewer strings than that were dropped. With escapes the count says nothing.
+    if b"\\" not in payload:
+        quotes = payload.count(b'"')
+        if quotes == 2 * _plain_strings(document) and payload.count(b"{") + payload.count(b"[") <= MAX_DEPTH:
+            return document
+        if quotes == 2 * _strings(document):
+            return document
+    _check_depth(payload)
+    _check_keys(payload)
     return document
 
 
-def _depth(payload: bytes) -> int:
-    """How deep JSON text nests, strings aside."""
+def _check_depth(payload: bytes) -> None:
+    """Refuse JSON text that nests too deep, strings aside."""
     text = np.frombuffer(_STRING.sub(b"", payload), dtype=np.uint8)
     opened = (text == ord("{")) | (text == ord("["))
     closed = (text == ord("}")) | (text == ord("]"))
-    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+    if np.cumsum(opened.astype(np.int64) - closed).max(initial=0) > MAX_DEPTH:
+        raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
+
+
+def _check_keys(payload: bytes) -> None:
+    """Refuse JSON text in which a key stands twice, with a slow parser that shows them all."""
+    try:
+        json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
+    except ValueError as exc:
+        raise RejectedPayload("not_json", str(exc)) from exc
 
 
 def _plain_strings(document: object) -> int:
@@ -97,20 +105,23 @@ def _plain_strings(document: object) -> int:
 
 
 def _strings(document: object) -> int:
-    """How many strings (keys and values) a parsed JSON document holds."""
+    """How many strings (keys and values) a parsed JSON document holds, level by level; -1 if it nests too deep."""
     found = 0
-    waiting: list[object] = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            found += len(value)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            if not set(map(type, value)) <= {int, float, bool, type(None)}:
-                waiting.extend(value)
-        else:
-            found += isinstance(value, str)
-    return found
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        values: list[object] = []
+        for one in level:
+            if type(one) is dict:
+                found += len(one)
+                values.extend(one.values())
+            else:
+                values.extend(one)
+        kinds = list(map(type, values))
+        found += kinds.count(str)
+        if dict not in kinds and list not in kinds:
+            return found
+        level = [value for value, kind in zip(values, kinds, strict=True) if kind is dict or kind is list]
+    return -1
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> None:
@@ -138,9 +149,9 @@ def _cbor(payload: bytes, tags: _Tags) -> object:
 
 
 def _sint32_array(data: object, _immutable: bool) -> MilliCelsius:
-    if not isinstance(data, bytes) or len(data) % 4:
+    if type(data) is not bytes or len(data) % 4:
         raise cbor2.CBORDecodeError("a sint32 array is a byte string of 4 bytes a value")
-    return np.frombuffer(data, dtype="<i4").astype(np.int32, copy=False)
+    return np.frombuffer(data, _SINT32).astype(_INT32, copy=False)
 
 
 def _decimal_fraction(data: object, _immutable: bool) -> Decimal:
