@@ -11,8 +11,8 @@ from typing import Literal
 
 from coldchain.errors import RejectedPayload
 from gateways.decoders import paths
-from gateways.decoders.values import LATEST_MS
 from gateways.decoders.paths import Found, Path
+from gateways.decoders.values import LATEST_MS
 
 Clock = Literal["device", "gateway", "server", "received"]
 Format = Literal["ms", "s", "iso"]

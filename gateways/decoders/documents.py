@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NoReturn
 
 import cbor2
@@ -107,20 +108,17 @@ def _plain_strings(document: object) -> int:
 def _strings(document: object) -> int:
     """How many strings (keys and values) a parsed JSON document holds, level by level; -1 if it nests too deep."""
     found = 0
-    level: list[Any] = [document]
-    for _ in range(MAX_DEPTH):
-        values: list[object] = []
-        for one in level:
-            if type(one) is dict:
-                found += len(one)
-                values.extend(one.values())
-            else:
-                values.extend(one)
-        kinds = list(map(type, values))
-        found += kinds.count(str)
+    values: list[Any] = [document]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, values))
+        if str in kinds:
+            found += list(map(type, values)).count(str)
         if dict not in kinds and list not in kinds:
             return found
-        level = [value for value, kind in zip(values, kinds, strict=True) if kind is dict or kind is list]
+        maps = values if kinds == {dict} else [value for value in values if type(value) is dict]
+        lists = [value for value in values if type(value) is list] if list in kinds else []
+        found += sum(map(len, maps))
+        values = [*chain.from_iterable(map(dict.values, maps)), *chain.from_iterable(lists)]
     return -1
 
 

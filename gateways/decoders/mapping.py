@@ -21,9 +21,9 @@ from coldchain.errors import RejectedPayload
 from coldchain.readings import FAULT_MC, ReadingBatch
 from gateways.decoders import paths, payloads
 from gateways.decoders.clocks import TimeRule, instant_ms
-from gateways.decoders.values import MAX_READINGS
 from gateways.decoders.paths import Found, Path
 from gateways.decoders.payloads import PayloadKind
+from gateways.decoders.values import MAX_READINGS
 from gateways.units import Unit, milli_celsius
 
 Form = Literal["text", "lower", "eui64", "mac"]
