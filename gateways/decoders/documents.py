@@ -25,6 +25,7 @@ _CBOR_LIST, _CBOR_MAP = 4, 5
 _DECIMAL_FRACTION, _SINT32_LE = 4, 78
 _LARGEST_EXPONENT = 32
 _SINT32, _INT32 = np.dtype("<i4"), np.dtype(np.int32)
+_NUMBERS = {int, float, bool, type(None)}
 _WHITESPACE = b" \t\r\n"
 
 # Always matches from a quote to the end of its string or of the input, without backtracking: linear on any bytes.
@@ -37,7 +38,11 @@ def parse(payload: bytes) -> dict[str, object]:
     Bytes over the limit are refused before anything is decoded. Values are what the parsers give; an RFC 8746 array of
     sint32 little-endian comes as int32[n].
     """
-    document: dict[str, object] = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
+    document: dict[str, object]
+    if payload[:1] == b"{" and len(payload) <= MAX_PAYLOAD_BYTES:  # most messages
+        document = _json(payload)
+    else:
+        document = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
     return document
 
 
@@ -61,9 +66,9 @@ def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, proble
     raise RejectedPayload("not_a_document", f"{problem}, starts with {payload[:8]!r}")
 
 
-def _json(payload: bytes) -> object:
+def _json(payload: bytes) -> Any:
     try:
-        document: object = orjson.loads(payload)
+        document = orjson.loads(payload)
     except orjson.JSONDecodeError as exc:
         _check_depth(payload)
         raise RejectedPayload("not_json", str(exc)) from exc
@@ -86,7 +91,11 @@ def _check_depth(payload: bytes) -> None:
     opened = (text == ord("{")) | (text == ord("["))
     closed = (text == ord("}")) | (text == ord("]"))
     if np.cumsum(opened.astype(np.int64) - closed).max(initial=0) > MAX_DEPTH:
-        raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
+        raise _too_deep()
+
+
+def _too_deep() -> RejectedPayload:
+    return RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
 
 
 def _check_keys(payload: bytes) -> None:
@@ -105,21 +114,25 @@ def _plain_strings(document: object) -> int:
     return len(document) + list(map(type, document.values())).count(str) if isinstance(document, dict) else 0
 
 
-def _strings(document: object) -> int:
-    """How many strings (keys and values) a parsed JSON document holds, level by level; -1 if it nests too deep."""
-    found = 0
-    values: list[Any] = [document]
-    for _ in range(MAX_DEPTH + 1):
-        kinds = set(map(type, values))
-        if str in kinds:
-            found += list(map(type, values)).count(str)
-        if dict not in kinds and list not in kinds:
-            return found
-        maps = values if kinds == {dict} else [value for value in values if type(value) is dict]
-        lists = [value for value in values if type(value) is list] if list in kinds else []
-        found += sum(map(len, maps))
-        values = [*chain.from_iterable(map(dict.values, maps)), *chain.from_iterable(lists)]
-    return -1
+def _strings(value: Any, levels: int = MAX_DEPTH) -> int:
+    """How many strings (keys and values) a parsed JSON map or list holds; RejectedPayload if it nests too deep."""
+    if type(value) is dict:
+        found, inner = len(value), value.values()
+    elif (kinds := set(map(type, value))) <= _NUMBERS:
+        return 0
+    elif kinds == {dict} and levels > 1:  # rows, all at once
+        found, inner, levels = sum(map(len, value)), chain.from_iterable(map(dict.values, value)), levels - 1
+    else:
+        found, inner = 0, value
+    for one in inner:
+        kind = type(one)
+        if kind is str:
+            found += 1
+        elif kind is dict or kind is list:
+            if levels == 1:
+                raise _too_deep()
+            found += _strings(one, levels - 1)
+    return found
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> None:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from gateways.decoders.clocks import TimeRule, instant_ms
 from gateways.decoders.paths import Found, Path
 from gateways.decoders.payloads import PayloadKind
 from gateways.decoders.values import MAX_READINGS
-from gateways.units import Unit, milli_celsius
+from gateways.units import Unit, milli_celsius, milli_celsius_of_float
 
 Form = Literal["text", "lower", "eui64", "mac"]
 UNITS: dict[object, Unit] = {"C": "c", "F": "f", "K": "k", "c": "c", "f": "f", "k": "k"}
@@ -38,7 +39,7 @@ _EUI64_BASE64 = re.compile(r"[A-Za-z0-9+/]{11}=", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoggerRule:
     """Where the logger's id stands: at a path, in a level of the topic (1 is the first), or in a wildcard's text.
 
@@ -137,14 +138,14 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
             raise RejectedPayload("not_a_reading", f"{mapping.name}: {_shown(found, ignored.path)}")
     found = _with_embedded(found, mapping.embedded)
     if mapping.decoded_at and all(paths.look_up(found, place) is None for place in mapping.decoded_at):
-        wanted = " or ".join(map(paths.shown, mapping.decoded_at))
+        wanted = " or ".join(place.text for place in mapping.decoded_at)
         raise RejectedPayload("undecoded", f"{mapping.name}: nothing at {wanted}; set a payload decoder at the server")
     columns: dict[tuple[str, str], _Column] = {}
     readings = 0
     for rule in mapping.readings:
         for place in rule.temperature:
             for one in paths.find(found, place):
-                if any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
+                if rule.skip and any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
                     continue
                 if rule.skip_other_units and _stated_unit(rule, found, one) is None:
                     continue
@@ -153,7 +154,9 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
                     raise RejectedPayload("bad_length", f"more than {MAX_READINGS} readings")
                 logger, channel = _logger(mapping.logger, topic, found, one)
                 key = logger, channel or _channel(rule, topic, found, one)
-                column = columns.setdefault(key, _Column())
+                column = columns.get(key)
+                if column is None:
+                    column = columns[key] = _Column()
                 temperature, reason = _temperature(mapping, rule, found, one)
                 if reason is not None:
                     column.faults[len(column.at_ms)] = reason
@@ -194,16 +197,22 @@ def _disagreements(mapping: Mapping, topic: str, found: dict[str, object]) -> li
 
 def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) -> tuple[str, str]:
     """The logger's id, and the channel if the same text names it, else an empty one."""
-    stated: list[str] = []
+    stated: tuple[str, ...] = ()
     if rule.path is not None:
         value = paths.beside(found, rule.path, one)
         if not isinstance(value, str):
-            raise RejectedPayload("bad_type", f"{paths.shown(rule.path)} = {value!r:.80}, the logger's id, a text")
-        stated.append(_formed(rule.form, value))
+            raise RejectedPayload("bad_type", f"{rule.path.text} = {value!r:.80}, the logger's id, a text")
+        stated = (value,)
     if rule.topic_level is not None:
-        stated.append(_formed(rule.form, topic.split("/")[rule.topic_level - 1]))
+        stated += (topic.split("/")[rule.topic_level - 1],)
     if rule.wildcard is not None:
-        stated.append(_formed(rule.form, one.taken[rule.wildcard - 1]))
+        stated += (one.taken[rule.wildcard - 1],)
+    is_short = sum(map(len, stated)) <= _LONGEST_NAME
+    return _remembered_identity(rule, stated) if is_short else _identity(rule, stated)
+
+
+def _identity(rule: LoggerRule, texts: tuple[str, ...]) -> tuple[str, str]:
+    stated = [_formed(rule.form, text) for text in texts]
     if len(set(stated)) > 1:
         raise RejectedPayload("logger_mismatch", f"{stated[0]!r:.80}, the topic says {stated[1]!r:.80}")
     if rule.pattern is None:
@@ -215,6 +224,9 @@ def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) 
     return _name(rule.prefix + groups["logger"]), _channel_name(groups.get("channel", "")) if groups.get(
         "channel"
     ) else ""
+
+
+_remembered_identity = lru_cache(maxsize=4096)(_identity)  # a logger says its name in every reading
 
 
 def _formed(form: Form, text: str) -> str:
@@ -241,6 +253,8 @@ def _channel(rule: ReadingRule, topic: str, found: dict[str, object], one: Found
             return _channel_name(value)
     if rule.channel_topic_level is not None:
         return _channel_name(topic.split("/")[rule.channel_topic_level - 1])
+    if "{" not in rule.channel:
+        return _channel_name(rule.channel)
     return _channel_name(WILDCARD_TEXT.sub(lambda match: one.taken[int(match[1]) - 1], rule.channel))
 
 
@@ -271,8 +285,8 @@ def _temperature(mapping: Mapping, rule: ReadingRule, found: dict[str, object], 
         return FAULT_MC, "not_a_number"
     unit = rule.unit or _stated_unit(rule, found, one)
     if unit is None:
-        raise RejectedPayload("bad_unit", f"{paths.shown(rule.unit_path or ())} of {one.place}: not C, F or K")
-    mc = milli_celsius(Decimal(str(value)), unit)
+        raise RejectedPayload("bad_unit", f"{(rule.unit_path or Path()).text} of {one.place}: not C, F or K")
+    mc = milli_celsius(value, unit) if isinstance(value, Decimal) else milli_celsius_of_float(value, unit)
     if mc is None:
         return FAULT_MC, "implausible"
     for sentinel in mapping.sentinels:
@@ -294,4 +308,4 @@ def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Uni
 
 
 def _shown(found: dict[str, object], path: Path) -> str:
-    return f"{paths.shown(path)} = {paths.look_up(found, path)!r:.80}"
+    return f"{path.text} = {paths.look_up(found, path)!r:.80}"
