@@ -98,6 +98,7 @@ def _times(document: Mapping[str, object], readings: int) -> Milliseconds:
 
 def _offsets(dt: object, readings: int) -> NDArray[Any]:
     """Offsets from `t0` [ms], int32[n] or int64[n]."""
+    offsets: NDArray[Any] | None
     if isinstance(dt, np.ndarray):
         offsets = dt
     elif isinstance(dt, list) and set(map(type, dt)) <= {int}:

@@ -116,14 +116,13 @@ def _plain_strings(document: object) -> int:
 
 def _strings(value: Any, levels: int = MAX_DEPTH) -> int:
     """How many strings (keys and values) a parsed JSON map or list holds; RejectedPayload if it nests too deep."""
+    found, inner = 0, value
     if type(value) is dict:
         found, inner = len(value), value.values()
     elif (kinds := set(map(type, value))) <= _NUMBERS:
         return 0
     elif kinds == {dict} and levels > 1:  # rows, all at once
         found, inner, levels = sum(map(len, value)), chain.from_iterable(map(dict.values, value)), levels - 1
-    else:
-        found, inner = 0, value
     for one in inner:
         kind = type(one)
         if kind is str:

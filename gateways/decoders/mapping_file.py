@@ -16,7 +16,7 @@ from typing import Any, get_args
 from coldchain.errors import BadInput
 from gateways.decoders import paths
 from gateways.decoders.clocks import Clock, Format, TimeRule
-from gateways.decoders.mapping import (
+from gateways.decoders.mapping_rules import (
     UNITS,
     WILDCARD_TEXT,
     Form,
