@@ -103,9 +103,11 @@ def _by_logger(layout: _Layout, entries: _Series) -> Iterable[_Series]:
     """The objects of a list, apart by the name of their logger."""
     if layout.logger is None:
         return (entries,)
+    names = [entry.get(layout.logger) for entry in entries]
+    if names.count(names[0]) == len(names):
+        return (entries,)
     found: dict[object, _Series] = {}
-    for entry in entries:
-        name = entry.get(layout.logger)
+    for name, entry in zip(names, entries, strict=True):
         found.setdefault(name if isinstance(name, str) else None, []).append(entry)
     return found.values()
 
