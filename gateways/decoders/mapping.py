@@ -50,7 +50,7 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
     if mapping.decoded_at and all(paths.look_up(found, place) is None for place in mapping.decoded_at):
         wanted = " or ".join(place.text for place in mapping.decoded_at)
         raise RejectedPayload("undecoded", f"{mapping.name}: nothing at {wanted}; set a payload decoder at the server")
-    columns = series.read(mapping, topic, found) or _one_by_one(mapping, topic, found, received_ms)
+    columns = series.read(mapping, topic, found) or one_by_one(mapping, topic, found, received_ms)
     batches = tuple(
         ReadingBatch(logger, channel, at_ms, mc, received_ms, faults=faults)
         for (logger, channel), (at_ms, mc, faults) in columns.items()
@@ -58,7 +58,8 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
     return Read(batches, tuple(_disagreements(mapping, topic, found)))
 
 
-def _one_by_one(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Columns:
+def one_by_one(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Columns:
+    """The columns of one document, value by value; RejectedPayload saying what is wrong with the first that is."""
     columns: dict[tuple[str, str], _Column] = {}
     readings = 0
     for rule in mapping.readings:

@@ -57,8 +57,8 @@ def read(mapping: Mapping, topic: str, document: dict[str, object]) -> Columns |
     for entries, taken in lists:
         if set(map(type, entries)) != {dict}:
             return None
-        for series in _by_logger(layout, entries):
-            unit = _unit(layout, series)
+        for stated, series in _apart(layout, entries):
+            unit = layout.rule.unit or (UNITS.get(stated) if isinstance(stated, str) else None)
             if unit is None and layout.rule.skip_other_units:
                 continue
             column = None if unit is None else _column(layout, series, unit)
@@ -99,26 +99,17 @@ def _beside(path: Path | None) -> str | None:
     return inner[0].text if inner is not None and inner.is_exact and len(inner) == 1 else None
 
 
-def _by_logger(layout: _Layout, entries: _Series) -> Iterable[_Series]:
-    """The objects of a list, apart by the name of their logger."""
-    if layout.logger is None:
-        return (entries,)
-    names = [entry.get(layout.logger) for entry in entries]
-    if names.count(names[0]) == len(names):
-        return (entries,)
-    found: dict[object, _Series] = {}
-    for name, entry in zip(names, entries, strict=True):
-        found.setdefault(name if isinstance(name, str) else None, []).append(entry)
-    return found.values()
-
-
-def _unit(layout: _Layout, series: _Series) -> Unit | None:
-    """The unit of all temperatures; None if it is none, or not that of all."""
-    if layout.rule.unit is not None or layout.unit is None:
-        return layout.rule.unit
-    stated = [entry.get(layout.unit) for entry in series]
-    is_alike = isinstance(stated[0], str) and stated.count(stated[0]) == len(stated)
-    return UNITS.get(stated[0]) if is_alike else None
+def _apart(layout: _Layout, entries: _Series) -> Iterable[tuple[object, _Series]]:
+    """The objects of a list, apart by the name of their logger and the unit that they state; each with that unit."""
+    units = [None if layout.unit is None else entry.get(layout.unit) for entry in entries]
+    names = [None if layout.logger is None else entry.get(layout.logger) for entry in entries]
+    if names.count(names[0]) == units.count(units[0]) == len(entries):
+        return ((units[0], entries),)
+    found: dict[tuple[object, object], _Series] = {}
+    for name, unit, entry in zip(names, units, entries, strict=True):
+        key = (name if isinstance(name, str) else None, unit if isinstance(unit, str) else None)
+        found.setdefault(key, []).append(entry)
+    return ((unit, series) for (_, unit), series in found.items())
 
 
 def _key(
