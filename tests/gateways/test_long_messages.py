@@ -62,7 +62,8 @@ def written(form: int, at_ms: int) -> str | int:
     return [*forms, f"{text}456Z", f"{text[:19]}-0530", f"{text[:21]}Z"][form]
 
 
-temperatures = st.integers(-3000, 9000).map(lambda hundredths: hundredths / 100) | st.sampled_from(
+plain = st.integers(-3000, 9000).map(lambda hundredths: hundredths / 100)
+temperatures = plain | st.sampled_from(
     [5, 0, -0.0, 4.1235, 4.1245, 0.0005, 41.0009, 1000, 10_000, 10_000.5, -273.15, 1e308, 1e-9]
 )
 odd: st.SearchStrategy[Any] = st.sampled_from(
@@ -78,11 +79,12 @@ def long_rows(draw: st.DrawFn) -> list[Any]:
         draw(st.sampled_from([0, T0, 951_782_340_000])),
     )
     step = draw(st.sampled_from([1, 250, MINUTE_MS, 86_400_000]))
-    values = draw(st.lists(temperatures, min_size=LONG, max_size=LONG))
+    values = draw(st.lists(plain, min_size=LONG, max_size=LONG))
+    values[draw(st.integers(0, LONG - 1))] = draw(temperatures)
     found: list[Any] = [{"at": written(form, start + i * step), unit: value} for i, value in enumerate(values)]
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         row, key = found[draw(st.integers(0, LONG - 1))], draw(st.sampled_from(["at", unit, "c", "x", "fault"]))
-        row[key] = draw(odd)
+        row[key] = draw(odd | st.just("probe_open"))
     return found
 
 
@@ -157,7 +159,8 @@ def packs(draw: st.DrawFn) -> list[dict[str, Any]]:
         st.sampled_from([1.76e9, 1_760_000_000, 1.76e9 + 0.0005, 1760000000.123, 2**28 - 10, 7.28e9, 1e300])
     )
     step = draw(st.sampled_from([60, 0.5, -60.25, 0.0005, 1e9]))
-    values = draw(st.lists(temperatures, min_size=LONG, max_size=LONG))
+    values = draw(st.lists(plain, min_size=LONG, max_size=LONG))
+    values[draw(st.integers(0, LONG - 1))] = draw(temperatures)
     pack: list[dict[str, Any]] = [{"t": i * step, "v": value} for i, value in enumerate(values)]
     pack[0] |= base
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
@@ -190,9 +193,9 @@ def test_a_pack_says_what_its_records_say_each_resolved_by_itself(pack: list[dic
 PROFILES = {one.name: one for one in load(BUILT_IN)}
 entries = st.fixed_dictionaries(
     {
-        "n": st.sampled_from(["box"] * 9 + ["box/2", "a/b/c", "/", None]),
+        "n": st.sampled_from(["box"] * 9 + ["box/1", "box/2", "a/b/c", "/", None]),
         "unit": st.sampled_from(["C"] * 20 + ["K", "%", None]),
-        "value": temperatures | st.sampled_from([85.0, 327.67, -127, "--.-", "sequence_gap", None, Decimal("5.1")]),
+        "value": plain | st.sampled_from([85.0, 327.67, -127, "--.-", "sequence_gap", None, Decimal("5.1")]),
         "ms": st.integers(0, NOW_MS) | st.sampled_from([-1, 1.5, None, "5", 2**64]),
     }
 )
