@@ -120,6 +120,24 @@ def test_texts_that_are_of_the_right_length_only_together_are_no_instants() -> N
     assert instants_ms([whole, whole + "\n" + whole]) is None
 
 
+@pytest.mark.parametrize("year", ["1969", "2201"])
+def test_instants_outside_the_years_are_left_to_be_refused(year: str) -> None:
+    assert instants_ms([f"{year}-12-31T23:59:{second:02}Z" for second in range(LONG)]) is None
+    assert (
+        read(TOPIC, as_json({"logger": "lg-1", "readings": [{"at": f"{year}-12-31T23:59:00Z", "c": 5}] * LONG})) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "odd_one", [{"c": True}, {"c": "5"}, {"c": [5]}, {"fault": "x"}, {"k": 5}, {"at": None}, {"at": 5.0}]
+)
+def test_one_row_that_cannot_be_read_refuses_them_all(odd_one: dict[str, Any]) -> None:
+    rows = [{"at": f"2026-03-01T10:{minute:02}:00Z", "c": 5.12} for minute in range(LONG)]
+    assert rows_of(rows, as_json) is not None
+    rows[7] |= odd_one
+    assert rows_of(rows, as_json) is None
+
+
 @pytest.mark.parametrize("key", ["mc", "dt"])
 @pytest.mark.parametrize("value", [True, False, 5.0, "5", [5], 2**63, -(2**63) - 1])
 @pytest.mark.parametrize("usual", [5120, 1, 0, -20_000])
