@@ -261,6 +261,22 @@ def test_a_series_with_anything_but_temperatures_is_left(what: object) -> None:
     assert series.read(PROFILES["senml"], "x", {"records": group}) is None
 
 
+def test_two_names_of_one_channel_are_left_to_be_read_in_their_order() -> None:
+    group = [{"n": ("box", "box/1")[i % 2], "unit": "C", "value": 5.1, "ms": T0 + i} for i in range(LONG)]
+    assert series.read(PROFILES["senml"], "x", {"records": group}) is None
+
+
+@pytest.mark.parametrize(
+    "base", [{"bv": 270.5}, {"bt": 0}, {"bn": "-"}, {"bn": "box/"}, {"bver": 11}, {"x_": 1}, {"u": "K"}]
+)
+def test_the_first_record_of_a_long_pack_decides_for_all(base: dict[str, Any]) -> None:
+    pack: list[dict[str, Any]] = [{"t": -60 * i, "v": 5.1} for i in range(LONG)]
+    pack[0] |= {"bn": "box", "bu": "Cel", "bt": 1.76e9} | base
+    odd_at_last = [*pack[:-1], pack[-1] | {"vs": "x"}]  # which makes that it is resolved one by one
+    whole, slow = (read("senml/x", as_json(one)) for one in (pack, odd_at_last))
+    assert whole == slow
+
+
 def test_short_messages_are_read_one_by_one() -> None:
     group = [{"n": "box", "unit": "C", "value": 5.1, "ms": T0 + i} for i in range(3)]
     assert series.read(PROFILES["senml"], "x", {"records": group}) is None
