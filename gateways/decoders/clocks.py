@@ -52,21 +52,21 @@ def instant_ms(rules: Sequence[TimeRule], document: dict[str, object], one: Foun
             if isinstance(value, str):
                 return _within(_iso_ms(value, rule), rule, value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            return _within(_rounded(value, 1000 if rule.format == "s" else 1), rule, value)
+            return _within(nearest_ms(value, 1000 if rule.format == "s" else 1), rule, value)
     wanted = ", ".join(rule.path.text for rule in rules)
     raise RejectedPayload("no_time", f"no time at {wanted}: the gateway must be set to send it")
 
 
-def _rounded(value: float, ms: int) -> int:
-    """A number of units of so many ms as its shortest text states it, to the nearest ms, ties to even."""
+def nearest_ms(value: float, unit_ms: int) -> int:
+    """A number of units of time as its shortest text states it, to the nearest ms, ties to even."""
     if isinstance(value, int):
-        return value * ms
-    unrounded = value * ms
+        return value * unit_ms
+    unrounded = value * unit_ms
     if 0 <= unrounded <= LATEST_MS:  # off by less than 2e-3 ms: clear of a tie it rounds as the decimal does
         at_ms = round(unrounded)
         if abs(unrounded - at_ms) < 0.49:
             return at_ms
-    return round(Decimal(str(value)) * ms)
+    return round(Decimal(str(value)) * unit_ms)
 
 
 def _iso_ms(text: str, rule: TimeRule) -> int:

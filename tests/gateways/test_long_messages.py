@@ -277,6 +277,15 @@ def test_the_first_record_of_a_long_pack_decides_for_all(base: dict[str, Any]) -
     assert whole == slow
 
 
+@pytest.mark.parametrize("beside_s", [0.00049999999, 0.0005, 0.00050000001, 0.0015, 0.00149999999])
+def test_times_near_a_tie_are_rounded_as_their_text_is(beside_s: float) -> None:
+    pack: list[dict[str, Any]] = [{"t": i + beside_s, "v": 5.1} for i in range(LONG)]
+    pack[0] |= {"bn": "box", "bu": "Cel", "bt": 1760000000}
+    found = senml.document(as_json(pack), NOW_MS)["records"]
+    exact = [(Decimal(1760000000) + Decimal(str(one["t"]))) * 1000 for one in pack]
+    assert [one["ms"] for one in found] == [round(ms) for ms in exact]  # type: ignore[attr-defined]
+
+
 def test_short_messages_are_read_one_by_one() -> None:
     group = [{"n": "box", "unit": "C", "value": 5.1, "ms": T0 + i} for i in range(3)]
     assert series.read(PROFILES["senml"], "x", {"records": group}) is None
