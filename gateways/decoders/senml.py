@@ -76,18 +76,19 @@ def _following(pack: list[Any]) -> list[dict[str, object]] | None:
     if len(pack) < _LONG or set(map(type, pack)) != {dict}:
         return None
     labels = set().union(*pack[1:])
-    base: dict[Any, Any] = pack[0]
     t: str | int
     v: str | int
     if labels == {"t", "v"}:
         t, v = "t", "v"
     elif labels == {6, 2} and set(map(type, labels)) == {int}:
         t, v = 6, 2
-        base = {_CBOR_LABELS.get(label): value for label, value in base.items() if type(label) is int}
     else:
         return None
+    base: dict[str, Any] = _labelled(pack[0])
     name, base_s, unit = base.get("bn"), base.get("bt", 0), base.get("bu")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or unit not in TEMPERATURE_UNITS or "bv" in base:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or "bv" in base:
+        return None
+    if not isinstance(unit, str) or unit not in TEMPERATURE_UNITS:
         return None
     values, times_s = [one.get(v) for one in pack[1:]], [one.get(t) for one in pack[1:]]
     if not {type(base_s), *map(type, values), *map(type, times_s)} <= {int, float}:

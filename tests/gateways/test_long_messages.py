@@ -277,6 +277,19 @@ def test_the_first_record_of_a_long_pack_decides_for_all(base: dict[str, Any]) -
     assert whole == slow
 
 
+@pytest.mark.parametrize(
+    "base", [{-3: -60}, {"bt": -60}, {-5: 10}, {"bv": 10}, {-2: "x"}, {-4: "K"}, {"bu": "K", -4: "K"}]
+)
+@pytest.mark.parametrize("t_and_v", [("t", "v"), (6, 2)])
+def test_a_pack_may_write_its_bases_as_integers_or_as_texts(base: dict[Any, Any], t_and_v: tuple[Any, Any]) -> None:
+    t, v = t_and_v
+    pack: list[dict[Any, Any]] = [{t: 1760000000 + i, v: 5.1} for i in range(LONG)]
+    pack[0] |= {"bn": "box", "bu": "Cel"} | base
+    odd_at_last = [*pack[:-1], pack[-1] | {"vs": "x"}]
+    whole, slow = (read("senml/x", cbor2.dumps(one)) for one in (pack, odd_at_last))
+    assert whole == slow
+
+
 @pytest.mark.parametrize("beside_s", [0.00049999999, 0.0005, 0.00050000001, 0.0015, 0.00149999999])
 def test_times_near_a_tie_are_rounded_as_their_text_is(beside_s: float) -> None:
     pack: list[dict[str, Any]] = [{"t": i + beside_s, "v": 5.1} for i in range(LONG)]
