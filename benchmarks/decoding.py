@@ -82,6 +82,11 @@ def native_cbor(mc: Sequence[int]) -> bytes:
     return cbor2.dumps(document | typed)
 
 
+def native_cbor_even(mc: Sequence[int]) -> bytes:
+    """As our agent writes it where the steps are even."""
+    return cbor2.dumps(native_columns([]) | {"mc": cbor2.CBORTag(78, np.array(mc, "<i4").tobytes())})
+
+
 def native_rows(mc: Sequence[int]) -> bytes:
     moments = (np.datetime64(T0 + i * EVERY_MS, "ms") for i in range(len(mc)))
     rows = [{"at": f"{at}Z", "c": value / 1000} for at, value in zip(moments, mc, strict=True)]
@@ -141,7 +146,8 @@ FORMATS = (
         {PLAIN: scripts.json_columns, "orjson.loads, numpy": scripts.json_columns_fast},
         goals={PLAIN: NOT_SLOWER},
     ),
-    Format("native CBOR typed arrays", NATIVE, native_cbor, {"cbor2.loads, numpy": scripts.cbor_columns}),
+    Format("native CBOR, times and mc", NATIVE, native_cbor, {"cbor2.loads, numpy": scripts.cbor_columns}),
+    Format("native CBOR, even steps", NATIVE, native_cbor_even, {"cbor2.loads, numpy": scripts.cbor_columns_even}),
     Format("native JSON rows", NATIVE, native_rows, {PLAIN: scripts.json_rows}, goals={PLAIN: NOT_SLOWER}),
     Format("SenML JSON", "senml/x", senml_json, {PLAIN: scripts.senml_json}, sizes=(1, 12, 100)),
     Format("SenML CBOR", "senml/x", senml_cbor, {PLAIN_CBOR: scripts.senml_cbor}, sizes=(1, 12, 100)),

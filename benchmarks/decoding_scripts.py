@@ -41,6 +41,12 @@ def cbor_columns(payload: bytes) -> Columns:
     return document["t0"] + offsets.astype(np.int64), mc.astype(np.int32)
 
 
+def cbor_columns_even(payload: bytes) -> Columns:
+    document = cbor2.loads(payload)
+    mc, t0, every = np.frombuffer(document["mc"].value, "<i4"), document["t0"], document["every"]
+    return np.arange(t0, t0 + len(mc) * every, every), mc.astype(np.int32)
+
+
 def json_rows(payload: bytes) -> Columns:
     rows = json.loads(payload)["readings"]
     at = [round(datetime.fromisoformat(row["at"]).timestamp() * 1000) for row in rows]
