@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Lost(NamedTuple):
     before_ms: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ReadingBatch:
     """Readings and faults of one logger channel, as they arrived in one message or file.
 
@@ -45,16 +45,18 @@ class ReadingBatch:
     received_ms : when the message arrived [ms UTC]; None for a file, whose arrival says nothing about its clock
     boot, seq : restart counter and sequence number of the first reading, None if the source has none
     faults : reason by position, e.g. {2: "probe_open"}, for positions that hold `FAULT_MC`
+
+    Final, not frozen: a frozen one takes 1 us longer to make, a seventh of what a short message takes to read.
     """
 
-    logger: str
-    channel: str
-    at_ms: Milliseconds
-    temperature_mc: MilliCelsius
-    received_ms: int | None = None
-    boot: int | None = None
-    seq: int | None = None
-    faults: dict[int, str] = field(default_factory=dict)
+    logger: Final[str]
+    channel: Final[str]
+    at_ms: Final[Milliseconds]
+    temperature_mc: Final[MilliCelsius]
+    received_ms: Final[int | None] = None
+    boot: Final[int | None] = None
+    seq: Final[int | None] = None
+    faults: Final[dict[int, str]] = field(default_factory=dict)
 
     @property
     def key(self) -> ChannelKey:

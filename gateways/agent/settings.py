@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from gateways.decoders.mapping import Mapping
+from gateways.decoders.mapping_rules import Mapping
 from gateways.files import Mapping as FileMapping
 from gateways.files import Order
 

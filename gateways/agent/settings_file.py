@@ -20,8 +20,8 @@ from gateways.agent.settings import (
     Store,
 )
 from gateways.agent.source_keys import LEVEL, file_in, seconds, source
-from gateways.decoders.native import MAX_READINGS
 from gateways.decoders.toml_table import Table, one_of, positive, text
+from gateways.decoders.values import MAX_READINGS
 
 SMALLEST_MIB = 16
 _RESERVED = {"alerts", "events", "service"}

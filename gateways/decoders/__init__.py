@@ -12,7 +12,7 @@ from typing import NamedTuple
 from coldchain.errors import RejectedPayload
 from coldchain.readings import ReadingBatch
 from gateways.decoders import documents, mapping, mapping_file, native, paths, payloads, sparkplug
-from gateways.decoders.mapping import Mapping as MappingProfile
+from gateways.decoders.mapping_rules import Mapping as MappingProfile
 from gateways.decoders.sparkplug_node import Node, Request, topic_of
 
 __all__ = ["Decoded", "Decoder", "Node", "NodeKey", "Request", "decode", "decoder", "node_key"]

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NoReturn
 
 import cbor2
@@ -23,6 +24,8 @@ MAX_DEPTH = 16
 _CBOR_LIST, _CBOR_MAP = 4, 5
 _DECIMAL_FRACTION, _SINT32_LE = 4, 78
 _LARGEST_EXPONENT = 32
+_SINT32, _INT32 = np.dtype("<i4"), np.dtype(np.int32)
+_NUMBERS = {int, float, bool, type(None)}
 _WHITESPACE = b" \t\r\n"
 
 # Always matches from a quote to the end of its string or of the input, without backtracking: linear on any bytes.
@@ -32,10 +35,14 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 def parse(payload: bytes) -> dict[str, object]:
     """The document in a payload: JSON if it starts with `{`, CBOR if with a map.
 
-    Bytes over the limit and deep nesting are refused before anything is decoded. Values are what the parsers give;
-    an RFC 8746 array of sint32 little-endian comes as int32[n].
+    Bytes over the limit are refused before anything is decoded. Values are what the parsers give; an RFC 8746 array of
+    sint32 little-endian comes as int32[n].
     """
-    document: dict[str, object] = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
+    document: dict[str, object]
+    if payload[:1] == b"{" and len(payload) <= MAX_PAYLOAD_BYTES:  # most messages
+        document = _json(payload)
+    else:
+        document = _parsed(payload, b"{", _CBOR_MAP, _TAGS, "neither a JSON object nor a CBOR map")
     return document
 
 
@@ -51,9 +58,7 @@ def parse_list(payload: bytes) -> list[object]:
 def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, problem: str) -> Any:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RejectedPayload("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
-    start = payload[:1]
-    if start in _WHITESPACE:
-        start = payload.lstrip(_WHITESPACE)[:1]
+    start = payload.lstrip(_WHITESPACE)[:1]
     if start == opening:
         return _json(payload)
     if start and start[0] >> 5 == major_type:
@@ -61,31 +66,42 @@ def _parsed(payload: bytes, opening: bytes, major_type: int, tags: _Tags, proble
     raise RejectedPayload("not_a_document", f"{problem}, starts with {payload[:8]!r}")
 
 
-def _json(payload: bytes) -> object:
-    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
-        raise RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
+def _json(payload: bytes) -> Any:
     try:
-        document: object = orjson.loads(payload)
+        document = orjson.loads(payload)
     except orjson.JSONDecodeError as exc:
+        _check_depth(payload)
         raise RejectedPayload("not_json", str(exc)) from exc
-    # orjson silently keeps the last of two equal keys. A document without escapes has two quotes to each string it
-    # kept; fewer strings than that were dropped. With escapes the count says nothing: the slow parser looks at keys.
-    if b"\\" in payload:
-        try:
-            json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
-        except ValueError as exc:
-            raise RejectedPayload("not_json", str(exc)) from exc
-    elif (quotes := payload.count(b'"')) != 2 * _plain_strings(document) and quotes != 2 * _strings(document):
-        raise RejectedPayload("duplicate_key", "a key stands twice in one object")
+    # orjson silently keeps the last of two equal keys. A document has two quotes to each string that it kept; if there
+    # are more in the text, strings were dropped or hold quotes themselves: a slow parser looks at all keys.
+    quotes = payload.count(b'"')
+    if quotes == 2 * _plain_strings(document) and payload.count(b"{") + payload.count(b"[") <= MAX_DEPTH:
+        return document
+    if quotes != 2 * _strings(document):
+        _check_depth(payload)
+        _check_keys(payload)
     return document
 
 
-def _depth(payload: bytes) -> int:
-    """How deep JSON text nests, strings aside."""
+def _check_depth(payload: bytes) -> None:
+    """Refuse JSON text that nests too deep, strings aside."""
     text = np.frombuffer(_STRING.sub(b"", payload), dtype=np.uint8)
     opened = (text == ord("{")) | (text == ord("["))
     closed = (text == ord("}")) | (text == ord("]"))
-    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+    if np.cumsum(opened.astype(np.int64) - closed).max(initial=0) > MAX_DEPTH:
+        raise _too_deep()
+
+
+def _too_deep() -> RejectedPayload:
+    return RejectedPayload("too_deep", f"more than {MAX_DEPTH} levels")
+
+
+def _check_keys(payload: bytes) -> None:
+    """Refuse JSON text in which a key stands twice, with a slow parser that shows them all."""
+    try:
+        json.loads(payload, object_pairs_hook=_distinct, parse_int=len)
+    except ValueError as exc:
+        raise RejectedPayload("not_json", str(exc)) from exc
 
 
 def _plain_strings(document: object) -> int:
@@ -96,20 +112,23 @@ def _plain_strings(document: object) -> int:
     return len(document) + list(map(type, document.values())).count(str) if isinstance(document, dict) else 0
 
 
-def _strings(document: object) -> int:
-    """How many strings (keys and values) a parsed JSON document holds."""
-    found = 0
-    waiting: list[object] = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            found += len(value)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            if not set(map(type, value)) <= {int, float, bool, type(None)}:
-                waiting.extend(value)
-        else:
-            found += isinstance(value, str)
+def _strings(value: Any, levels: int = MAX_DEPTH) -> int:
+    """How many strings (keys and values) a parsed JSON map or list holds; RejectedPayload if it nests too deep."""
+    found, inner = 0, value
+    if type(value) is dict:
+        found, inner = len(value), value.values()
+    elif (kinds := set(map(type, value))) <= _NUMBERS:
+        return 0
+    elif kinds == {dict} and levels > 1:  # rows, all at once
+        found, inner, levels = sum(map(len, value)), chain.from_iterable(map(dict.values, value)), levels - 1
+    for one in inner:
+        kind = type(one)
+        if kind is str:
+            found += 1
+        elif kind is dict or kind is list:
+            if levels == 1:
+                raise _too_deep()
+            found += _strings(one, levels - 1)
     return found
 
 
@@ -138,9 +157,9 @@ def _cbor(payload: bytes, tags: _Tags) -> object:
 
 
 def _sint32_array(data: object, _immutable: bool) -> MilliCelsius:
-    if not isinstance(data, bytes) or len(data) % 4:
+    if type(data) is not bytes or len(data) % 4:
         raise cbor2.CBORDecodeError("a sint32 array is a byte string of 4 bytes a value")
-    return np.frombuffer(data, dtype="<i4").astype(np.int32, copy=False)
+    return np.frombuffer(data, _SINT32).astype(_INT32, copy=False)
 
 
 def _decimal_fraction(data: object, _immutable: bool) -> Decimal:

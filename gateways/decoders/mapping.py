@@ -7,113 +7,24 @@ where a temperature belongs and is none (null, a text, a sentinel, an absurdity)
 
 from __future__ import annotations
 
-import base64
 import math
-import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from coldchain.errors import RejectedPayload
 from coldchain.readings import FAULT_MC, ReadingBatch
-from gateways.decoders import paths, payloads
-from gateways.decoders.clocks import TimeRule, instant_ms
-from gateways.decoders.native import MAX_READINGS
+from gateways.decoders import paths, payloads, series
+from gateways.decoders.clocks import instant_ms
+from gateways.decoders.identity import channel_of, logger_of
+from gateways.decoders.mapping_rules import UNITS, Mapping, ReadingRule, Sentinel
 from gateways.decoders.paths import Found, Path
-from gateways.decoders.payloads import PayloadKind
-from gateways.units import Unit, milli_celsius
-
-Form = Literal["text", "lower", "eui64", "mac"]
-UNITS: dict[object, Unit] = {"C": "c", "F": "f", "K": "k", "c": "c", "f": "f", "k": "k"}
-
-WILDCARD_TEXT = re.compile(r"\{([0-9]{1,2})\}", re.ASCII)
-"""What a wildcard of the temperature's path stood for, as a channel names it: `{1}`."""
-
-_LONGEST_NAME = 256
-_EUI64 = re.compile(r"[0-9a-f]{16}", re.ASCII)
-_EUI64_BASE64 = re.compile(r"[A-Za-z0-9+/]{11}=", re.ASCII)
-_MAC = re.compile(r"[0-9a-f]{12}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class LoggerRule:
-    """Where the logger's id stands: at a path, in a level of the topic (1 is the first), or in a wildcard's text.
-
-    A path and a topic level together must agree. `form`: as it is, in lower case, an EUI-64 (hexadecimal or base64) or
-    a Bluetooth address; both of the latter become lower-case hexadecimal digits. `pattern` takes a name apart: its
-    group `logger` is the id, its group `channel`, where it took part, the channel.
-    """
-
-    path: Path | None = None
-    topic_level: int | None = None
-    wildcard: int | None = None
-    form: Form = "text"
-    prefix: str = ""
-    pattern: re.Pattern[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingRule:
-    """Where temperatures stand, and of which channel they are.
-
-    The channel is the text at `channel_path` if there is one, else the level of the topic, else `channel`, in which
-    `{1}` is what the first wildcard of the temperature's path stood for. With `skip_other_units` a value whose stated
-    unit is none of temperature, or that has none, is no reading; else the message is refused.
-    """
-
-    temperature: tuple[Path, ...]
-    channel: str
-    channel_path: Path | None
-    channel_topic_level: int | None
-    unit: Unit | None
-    unit_path: Path | None
-    skip: tuple[str, ...]
-    time: tuple[TimeRule, ...]
-    skip_other_units: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sentinel:
-    """A number or text that says that there is no temperature, and why.
-
-    `only` limits it to paths of this shape; `together` to messages in which all these paths hold the same number.
-    """
-
-    what: int | str
-    reason: str
-    only: str = "*"
-    together: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Messages that are no readings by what they state: the value at `path` is one of these texts."""
-
-    path: Path
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """One mapping profile; `mapping_file` says what each key means to the person who writes it."""
-
-    name: str
-    topics: tuple[str, ...]
-    logger: LoggerRule
-    readings: tuple[ReadingRule, ...]
-    payload: PayloadKind = "json"
-    when: Path | None = None
-    embedded: Path | None = None
-    decoded_at: tuple[Path, ...] = ()
-    ignored_topics: tuple[str, ...] = ()
-    ignored: tuple[Ignored, ...] = ()
-    agrees_with_topic: tuple[tuple[Path, int], ...] = ()
-    sentinels: tuple[Sentinel, ...] = ()
-    tested: str = ""
-    notes: tuple[str, ...] = ()
+from gateways.decoders.series import Columns
+from gateways.decoders.values import MAX_READINGS
+from gateways.units import Unit, milli_celsius, milli_celsius_of_float
 
 
 @dataclass(slots=True)
@@ -137,23 +48,35 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
             raise RejectedPayload("not_a_reading", f"{mapping.name}: {_shown(found, ignored.path)}")
     found = _with_embedded(found, mapping.embedded)
     if mapping.decoded_at and all(paths.look_up(found, place) is None for place in mapping.decoded_at):
-        wanted = " or ".join(map(paths.shown, mapping.decoded_at))
+        wanted = " or ".join(place.text for place in mapping.decoded_at)
         raise RejectedPayload("undecoded", f"{mapping.name}: nothing at {wanted}; set a payload decoder at the server")
+    columns = series.read(mapping, topic, found) or one_by_one(mapping, topic, found, received_ms)
+    batches = tuple(
+        ReadingBatch(logger, channel, at_ms, mc, received_ms, faults=faults)
+        for (logger, channel), (at_ms, mc, faults) in columns.items()
+    )
+    return Read(batches, tuple(_disagreements(mapping, topic, found)))
+
+
+def one_by_one(mapping: Mapping, topic: str, found: dict[str, object], received_ms: int) -> Columns:
+    """The columns of one document, value by value; RejectedPayload saying what is wrong with the first that is."""
     columns: dict[tuple[str, str], _Column] = {}
     readings = 0
     for rule in mapping.readings:
         for place in rule.temperature:
             for one in paths.find(found, place):
-                if any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
+                if rule.skip and any(fnmatchcase(one.place, pattern) for pattern in rule.skip):
                     continue
                 if rule.skip_other_units and _stated_unit(rule, found, one) is None:
                     continue
                 readings += 1
                 if readings > MAX_READINGS:
                     raise RejectedPayload("bad_length", f"more than {MAX_READINGS} readings")
-                logger, channel = _logger(mapping.logger, topic, found, one)
-                key = logger, channel or _channel(rule, topic, found, one)
-                column = columns.setdefault(key, _Column())
+                logger, channel = logger_of(mapping.logger, topic, found, one)
+                key = logger, channel or channel_of(rule, topic, found, one)
+                column = columns.get(key)
+                if column is None:
+                    column = columns[key] = _Column()
                 temperature, reason = _temperature(mapping, rule, found, one)
                 if reason is not None:
                     column.faults[len(column.at_ms)] = reason
@@ -161,18 +84,10 @@ def read(mapping: Mapping, topic: str, found: dict[str, object], received_ms: in
                 column.temperature_mc.append(temperature)
     if not columns:
         raise RejectedPayload("not_a_reading", f"{mapping.name}: no temperature where one is looked for")
-    batches = tuple(
-        ReadingBatch(
-            logger,
-            channel,
-            np.array(column.at_ms, dtype=np.int64),
-            np.array(column.temperature_mc, dtype=np.int32),
-            received_ms,
-            faults=column.faults,
-        )
-        for (logger, channel), column in columns.items()
-    )
-    return Read(batches, tuple(_disagreements(mapping, topic, found)))
+    return {
+        key: (np.array(one.at_ms, dtype=np.int64), np.array(one.temperature_mc, dtype=np.int32), one.faults)
+        for key, one in columns.items()
+    }
 
 
 def _with_embedded(found: dict[str, object], embedded: Path | None) -> dict[str, object]:
@@ -192,71 +107,6 @@ def _disagreements(mapping: Mapping, topic: str, found: dict[str, object]) -> li
     ]
 
 
-def _logger(rule: LoggerRule, topic: str, found: dict[str, object], one: Found) -> tuple[str, str]:
-    """The logger's id, and the channel if the same text names it, else an empty one."""
-    stated: list[str] = []
-    if rule.path is not None:
-        value = paths.beside(found, rule.path, one)
-        if not isinstance(value, str):
-            raise RejectedPayload("bad_type", f"{paths.shown(rule.path)} = {value!r:.80}, the logger's id, a text")
-        stated.append(_formed(rule.form, value))
-    if rule.topic_level is not None:
-        stated.append(_formed(rule.form, topic.split("/")[rule.topic_level - 1]))
-    if rule.wildcard is not None:
-        stated.append(_formed(rule.form, one.taken[rule.wildcard - 1]))
-    if len(set(stated)) > 1:
-        raise RejectedPayload("logger_mismatch", f"{stated[0]!r:.80}, the topic says {stated[1]!r:.80}")
-    if rule.pattern is None:
-        return _name(rule.prefix + stated[0]), ""
-    parts = rule.pattern.fullmatch(stated[0][:_LONGEST_NAME])
-    if parts is None:
-        raise RejectedPayload("bad_value", f"{stated[0]!r:.80} is not of the form {rule.pattern.pattern!r:.200}")
-    groups = parts.groupdict("")
-    return _name(rule.prefix + groups["logger"]), _channel_name(groups.get("channel", "")) if groups.get(
-        "channel"
-    ) else ""
-
-
-def _formed(form: Form, text: str) -> str:
-    if form == "text":
-        return text
-    lower = text.lower()
-    if form == "lower":
-        return lower
-    if form == "eui64":
-        digits = base64.b64decode(text).hex() if _EUI64_BASE64.fullmatch(text) else lower
-        if _EUI64.fullmatch(digits):
-            return digits
-        raise RejectedPayload("bad_value", f"{text!r:.80} is no EUI-64")
-    digits = lower.replace(":", "").replace("-", "")
-    if _MAC.fullmatch(digits):
-        return digits
-    raise RejectedPayload("bad_value", f"{text!r:.80} is no Bluetooth address")
-
-
-def _channel(rule: ReadingRule, topic: str, found: dict[str, object], one: Found) -> str:
-    if rule.channel_path is not None:
-        value = paths.beside(found, rule.channel_path, one)
-        if isinstance(value, str) and value:
-            return _channel_name(value)
-    if rule.channel_topic_level is not None:
-        return _channel_name(topic.split("/")[rule.channel_topic_level - 1])
-    return _channel_name(WILDCARD_TEXT.sub(lambda match: one.taken[int(match[1]) - 1], rule.channel))
-
-
-def _name(text: str) -> str:
-    if "/" in text:
-        raise RejectedPayload("bad_value", f"{text!r:.80}, a logger's id has no '/'")
-    return _channel_name(text)
-
-
-def _channel_name(text: str) -> str:
-    """A channel may be named with '/', as the metrics of an edge node are."""
-    if not (1 <= len(text) <= 64 and text.isprintable()):
-        raise RejectedPayload("bad_value", f"{text!r:.80}, a name is 1 to 64 printable characters")
-    return text
-
-
 def _temperature(mapping: Mapping, rule: ReadingRule, found: dict[str, object], one: Found) -> tuple[int, str | None]:
     """Milli-degC and None, or `FAULT_MC` and why."""
     value = one.value
@@ -271,8 +121,8 @@ def _temperature(mapping: Mapping, rule: ReadingRule, found: dict[str, object], 
         return FAULT_MC, "not_a_number"
     unit = rule.unit or _stated_unit(rule, found, one)
     if unit is None:
-        raise RejectedPayload("bad_unit", f"{paths.shown(rule.unit_path or ())} of {one.place}: not C, F or K")
-    mc = milli_celsius(Decimal(str(value)), unit)
+        raise RejectedPayload("bad_unit", f"{(rule.unit_path or Path()).text} of {one.place}: not C, F or K")
+    mc = milli_celsius(value, unit) if isinstance(value, Decimal) else milli_celsius_of_float(value, unit)
     if mc is None:
         return FAULT_MC, "implausible"
     for sentinel in mapping.sentinels:
@@ -294,4 +144,4 @@ def _stated_unit(rule: ReadingRule, found: dict[str, object], one: Found) -> Uni
 
 
 def _shown(found: dict[str, object], path: Path) -> str:
-    return f"{paths.shown(path)} = {paths.look_up(found, path)!r:.80}"
+    return f"{path.text} = {paths.look_up(found, path)!r:.80}"

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from coldchain.errors import BadInput
 from gateways.decoders import paths
 from gateways.decoders.clocks import Clock, Format, TimeRule
-from gateways.decoders.mapping import (
+from gateways.decoders.mapping_rules import (
     UNITS,
     WILDCARD_TEXT,
     Form,
@@ -144,10 +144,10 @@ def _reading(table: Table, times: tuple[TimeRule, ...], topics: tuple[str, ...])
         raise table.refuse("time", "is missing: [[time]] or [[reading.time]] says whose clock counts")
     for key, path in [("channel_path", rule.channel_path), ("unit_path", rule.unit_path)]:
         if path is not None and paths.wildcards(path) > counts[0]:
-            raise table.refuse(key, "has more wildcards than temperature", paths.shown(path))
+            raise table.refuse(key, "has more wildcards than temperature", path.text)
     for time in rule.time:
         if paths.wildcards(time.path) > counts[0]:
-            raise table.refuse("time.path", "has more wildcards than temperature", paths.shown(time.path))
+            raise table.refuse("time.path", "has more wildcards than temperature", time.path.text)
     if any(not 1 <= int(number) <= counts[0] for number in WILDCARD_TEXT.findall(rule.channel)):
         raise table.refuse("channel", f"temperature has {counts[0]} wildcards", rule.channel)
     table.end()
@@ -166,7 +166,7 @@ def _logger(table: Table, topics: tuple[str, ...], readings: tuple[ReadingRule, 
     if rule.path is None and rule.topic_level is None and rule.wildcard is None:
         raise table.refuse("path", "is missing: path, topic_level or wildcard says which logger it is")
     fewest = min(paths.wildcards(path) for reading in readings for path in reading.temperature)
-    for key, wanted in [("wildcard", rule.wildcard or 0), ("path", paths.wildcards(rule.path or ()))]:
+    for key, wanted in [("wildcard", rule.wildcard or 0), ("path", paths.wildcards(rule.path or Path()))]:
         if wanted > fewest:
             raise table.refuse(key, f"a temperature path has only {fewest} wildcards", wanted)
     table.end()

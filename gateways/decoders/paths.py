@@ -8,22 +8,40 @@ can be told to stand for the same. A path that begins with a dot (`.unit`) stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count, takewhile
 from typing import NamedTuple
 
+_BESIDE = ""
 _WILDCARDS = {"*": "(.+)", "#": "([0-9]{1,3})"}
 
 
 class Key(NamedTuple):
-    """One step of a path: a key, or a pattern of keys."""
+    """One step of a path: a key, or a pattern of keys and what stands before its wildcard."""
 
     text: str
     pattern: re.Pattern[str] | None = None
+    before: str = ""
 
 
-Path = tuple[Key, ...]
+class Path(tuple[Key, ...]):
+    """Keys. `exact`: the texts of those before the first wildcard; `is_exact` if there is none; `text`: as written;
+    `from_holder`: of a path that starts beside a value, what follows its dot."""
 
-_BESIDE = Key("")
+    exact: tuple[str, ...]
+    is_exact: bool
+    text: str
+    from_holder: Path | None
+
+    def __new__(cls, keys: Iterable[Key] = ()) -> Path:
+        path_ = super().__new__(cls, keys)
+        path_.exact = tuple(key.text for key in takewhile(lambda key: key.pattern is None, path_))
+        path_.is_exact = len(path_.exact) == len(path_)
+        path_.text = ".".join(key.text for key in path_)
+        path_.from_holder = Path(path_[1:]) if path_[:1] == (Key(_BESIDE),) else None
+        return path_
+
+
 _NOTHING = object()
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
@@ -40,8 +58,8 @@ class Found(NamedTuple):
 def path(text: str) -> Path:
     """The path that a text states; ValueError saying what is wrong with it."""
     if text.startswith("."):
-        return (_BESIDE, *map(_key, text[1:].split(".")))
-    return tuple(map(_key, text.split(".")))
+        return Path((Key(_BESIDE), *map(_key, text[1:].split("."))))
+    return Path(map(_key, text.split(".")))
 
 
 def _key(text: str) -> Key:
@@ -51,12 +69,7 @@ def _key(text: str) -> Key:
     if not wildcards:
         return Key(text)
     before, after = text.split(wildcards[0])
-    return Key(text, re.compile(re.escape(before) + _WILDCARDS[wildcards[0]] + re.escape(after), re.DOTALL))
-
-
-def shown(path_: Path) -> str:
-    """The path as it is written."""
-    return ".".join(key.text for key in path_)
+    return Key(text, re.compile(re.escape(before) + _WILDCARDS[wildcards[0]] + re.escape(after), re.DOTALL), before)
 
 
 def wildcards(path_: Path) -> int:
@@ -66,8 +79,10 @@ def wildcards(path_: Path) -> int:
 
 def bound(path_: Path, taken: tuple[str, ...]) -> Path:
     """The path with its wildcards, in their order, standing for these texts."""
+    if path_.is_exact:
+        return path_
     texts = iter(taken)
-    return tuple(key if key.pattern is None else Key(_filled(key.text, next(texts))) for key in path_)
+    return Path(key if key.pattern is None else Key(_filled(key.text, next(texts))) for key in path_)
 
 
 def _filled(text: str, taken: str) -> str:
@@ -75,72 +90,74 @@ def _filled(text: str, taken: str) -> str:
     return before + taken + after
 
 
-def find(document: object, path_: Path) -> Iterator[Found]:
+def find(document: object, path_: Path) -> Iterable[Found]:
     """Every value at a path, in the document's order; a null is a value, a missing key is not."""
-    exact = next((i for i, key in enumerate(path_) if key.pattern is not None), len(path_))
-    value, holder = _descend(document, path_[:exact])
+    value, holder = _descend(document, path_.exact)
     if value is _NOTHING:
-        return
-    waiting: list[tuple[object, object, tuple[str, ...], tuple[str, ...]]] = [
-        (value, holder, (), tuple(key.text for key in path_[:exact]))
-    ]
-    while waiting:
-        value, holder, taken, place = waiting.pop()
-        if len(place) == len(path_):
-            yield Found(value, taken, ".".join(place), holder)
-            continue
-        steps = list(_steps(value, path_[len(place)]))
-        waiting.extend((inner, value, taken + texts, (*place, key)) for key, inner, texts in reversed(steps))
+        return ()
+    if path_.is_exact:
+        return (Found(value, (), path_.text, holder),)
+    return _spread(value, path_, (), path_.exact)
 
 
-def _descend(document: object, path_: Path) -> tuple[object, object]:
+def _spread(value: object, path_: Path, taken: tuple[str, ...], place: tuple[str, ...]) -> Iterator[Found]:
+    """What stands in a value where the path goes on behind `place`."""
+    is_last = len(place) + 1 == len(path_)
+    for key, inner, texts in _steps(value, path_[len(place)]):
+        if is_last:
+            yield Found(inner, taken + texts, ".".join((*place, key)), value)
+        else:
+            yield from _spread(inner, path_, taken + texts, (*place, key))
+
+
+def _descend(document: object, exact: tuple[str, ...]) -> tuple[object, object]:
     """The value at a path without wildcards and what holds it; `_NOTHING` where there is none."""
     value, holder = document, None
-    for key in path_:
-        holder, value = value, _inner(value, key.text)
+    for text in exact:
+        holder, value = value, value.get(text, _NOTHING) if type(value) is dict else _element(value, text)
         if value is _NOTHING:
             break
     return value, holder
 
 
-def _inner(value: object, text: str) -> object:
-    if isinstance(value, dict):
-        return value.get(text, _NOTHING)
+def _element(value: object, text: str) -> object:
     if isinstance(value, list) and _INDEX.fullmatch(text) and int(text) < len(value):
         return value[int(text)]
     return _NOTHING
 
 
-def _steps(value: object, key: Key) -> Iterator[tuple[str, object, tuple[str, ...]]]:
+def _steps(value: object, key: Key) -> Iterable[tuple[str, object, tuple[str, ...]]]:
     if key.pattern is None:
-        inner = _inner(value, key.text)
-        if inner is not _NOTHING:
-            yield key.text, inner, ()
-        return
+        inner, _ = _descend(value, (key.text,))
+        return () if inner is _NOTHING else ((key.text, inner, ()),)
     if isinstance(value, list):
-        items: dict[str, object] = {str(position): inner for position, inner in enumerate(value)}
+        items: Iterable[tuple[str, object]] = zip(map(str, count()), value, strict=False)
     elif isinstance(value, dict):
-        items = value
+        items = value.items()
     else:
-        return
-    for text, inner in items.items():
-        match = key.pattern.fullmatch(text)
-        if match is not None:
-            yield text, inner, match.groups()
+        return ()
+    if key.text == "*":
+        return ((text, inner, (text,)) for text, inner in items if text)
+    before, matches = key.before, key.pattern.fullmatch
+    return (
+        (text, inner, match.groups())
+        for text, inner in items
+        if text.startswith(before) and (match := matches(text)) is not None
+    )
 
 
 def look_up(document: object, path_: Path) -> object:
     """The first value at a path; None where there is none."""
-    if any(key.pattern is not None for key in path_):
+    if not path_.is_exact:
         return next((found.value for found in find(document, path_)), None)
-    value, _ = _descend(document, path_)
+    value, _ = _descend(document, path_.exact)
     return None if value is _NOTHING else value
 
 
 def beside(document: object, path_: Path, one: Found) -> object:
     """What belongs to a value: the first at a path in which wildcards stand for the same, or which starts beside it."""
-    if path_[:1] == (_BESIDE,):
-        return look_up(one.holder, path_[1:])
+    if path_.from_holder is not None:
+        return look_up(one.holder, path_.from_holder)
     return look_up(document, bound(path_, one.taken))
 
 

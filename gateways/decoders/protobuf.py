@@ -23,7 +23,7 @@ def fields(message: bytes) -> Iterator[Field]:
     """The fields of a message in their order; RejectedPayload at the first byte that is none."""
     at, end = 0, len(message)
     while at < end:
-        key, at = _varint(message, at)
+        key, at = (message[at], at + 1) if message[at] < 0x80 else _varint(message, at)
         number, wire_type = key >> 3, key & 7
         if not 1 <= number < 2**29:
             raise _broken(f"field number {number}")
@@ -46,12 +46,13 @@ def fields(message: bytes) -> Iterator[Field]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at a byte, and where the next one begins."""
     value = shift = 0
-    for position in range(at, min(at + _LONGEST_VARINT, len(message))):
-        byte = message[position]
-        value |= (byte & 0x7F) << shift
+    for byte in message[at : at + _LONGEST_VARINT]:
+        at += 1
         if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, position + 1
+            return (value | byte << shift) & 0xFFFF_FFFF_FFFF_FFFF, at
+        value |= (byte & 0x7F) << shift
         shift += 7
     raise _broken("a number that does not end")
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from coldchain.errors import RejectedPayload
 from gateways.decoders import documents
+from gateways.decoders.values import LATEST_MS
 
 VERSION = 10
 """Of RFC 8428; a pack that states a higher `bver` is refused (section 4.4)."""
@@ -42,6 +46,9 @@ _CBOR_LABELS = {
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*", re.ASCII)
 _LARGEST_S = 10**12
+_LATEST_S = 10**10
+_LONG = 8
+"""Below this many records one after the other is as fast."""
 
 
 class Resolved(NamedTuple):
@@ -56,7 +63,54 @@ class Resolved(NamedTuple):
 
 def document(payload: bytes, received_ms: int) -> dict[str, object]:
     """The temperatures of a pack as a mapping reads them: `records` of `n`, `unit` (C or K), `value` and `ms`."""
-    return {"records": [_record(one) for one in resolve(payload, received_ms) if one.unit in TEMPERATURE_UNITS]}
+    pack = documents.parse_list(payload)
+    following = _following(pack)
+    resolved = _resolved(pack if following is None else pack[:1], received_ms)
+    records = [_record(one) for one in resolved if one.unit in TEMPERATURE_UNITS]
+    return {"records": records if following is None else records + following}
+
+
+def _following(pack: list[Any]) -> list[dict[str, object]] | None:
+    """What follows the first record of a pack where the bases stand in that alone and the others hold plain numbers of
+    one name at absolute times, as most packs do; None where every record must be resolved by itself."""
+    if len(pack) < _LONG or set(map(type, pack)) != {dict}:
+        return None
+    labels = set().union(*pack[1:])
+    t: str | int
+    v: str | int
+    if labels == {"t", "v"}:
+        t, v = "t", "v"
+    elif labels == {6, 2} and set(map(type, labels)) == {int}:
+        t, v = 6, 2
+    else:
+        return None
+    base: dict[str, Any] = _labelled(pack[0])
+    name, base_s, unit = base.get("bn"), base.get("bt", 0), base.get("bu")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or "bv" in base:
+        return None
+    if not isinstance(unit, str) or unit not in TEMPERATURE_UNITS:
+        return None
+    values, times_s = [one.get(v) for one in pack[1:]], [one.get(t) for one in pack[1:]]
+    if not {type(base_s), *map(type, values), *map(type, times_s)} <= {int, float}:
+        return None
+    ms = _absolute_ms(base_s, np.array(times_s, dtype=np.float64))
+    if ms is None:
+        return None
+    unit = TEMPERATURE_UNITS[unit]
+    return [{"n": name, "unit": unit, "value": value, "ms": at} for value, at in zip(values, ms, strict=True)]
+
+
+def _absolute_ms(base_s: float, times_s: NDArray[np.float64]) -> list[int] | None:
+    """Times [s] after a base to the nearest ms; None unless all are absolute, within the years 1970 to 2200, and so far
+    from a tie that floats, off by less than 3e-3 ms, round them as decimals do."""
+    if not max(abs(base_s), np.abs(times_s).max()) < _LATEST_S:  # nor where there is a NaN
+        return None
+    unrounded = (times_s + base_s) * 1000
+    ms = np.rint(unrounded)
+    if unrounded.min() < RELATIVE_BELOW_S * 1000 + 1 or ms.max() > LATEST_MS or np.abs(unrounded - ms).max() > 0.49:
+        return None
+    found: list[int] = ms.astype(np.int64).tolist()
+    return found
 
 
 def _record(one: Resolved) -> dict[str, object]:
@@ -73,7 +127,11 @@ def resolve(payload: bytes, received_ms: int) -> Iterator[Resolved]:
     RejectedPayload : not a pack, a version above 10, or a label that ends in `_` (its sender says: refuse the pack
         unless you understand it; section 4.4)
     """
-    records = [_labelled(record) for record in documents.parse_list(payload)]
+    return _resolved(documents.parse_list(payload), received_ms)
+
+
+def _resolved(pack: list[object], received_ms: int) -> Iterator[Resolved]:
+    records = [_labelled(record) for record in pack]
     if not records:
         raise RejectedPayload("bad_length", "a pack holds at least one record")
     base_name, base_unit = "", None

@@ -101,12 +101,12 @@ class Mutant:
 
     def _valid(self) -> dict[str, Any]:
         chance = self._chance
-        count = chance.choice((1, 2, 3, 5))
+        count = chance.choice((1, 2, 3, 5, 12))
         document: dict[str, Any] = {"v": 1, "logger": LOGGER}
         if chance.random() < 0.6:
             document |= {"channel": "1", "boot": chance.randint(0, 9), "seq": chance.randint(0, 9999)}
         if chance.random() < 0.35:
-            document["readings"] = [self._row(number) for number in range(count)]
+            document["readings"] = self._rows(count)
             return document
         mc = [chance.choice((5120, 5080, 2000, 8000, -80_000, None, 1_000_000, -273_150)) for _ in range(count)]
         document |= {"t0": START_MS, "mc": mc}
@@ -117,6 +117,14 @@ class Mutant:
         if None in mc and chance.random() < 0.5:
             document["fault"] = {str(mc.index(None)): "probe_open"}
         return document
+
+    def _rows(self, count: int) -> list[dict[str, Any]]:
+        chance = self._chance
+        if chance.random() < 0.5:
+            return [self._row(number) for number in range(count)]
+        unit, digits = chance.choice("cfk"), chance.randint(0, 5)  # written alike: such are read as columns
+        values = [round(chance.uniform(-50, 300), digits) for _ in range(count)]
+        return [{"at": f"2026-03-01T10:{number:02}:00Z", unit: value} for number, value in enumerate(values)]
 
     def _row(self, number: int) -> dict[str, Any]:
         chance = self._chance
