@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Record, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
 from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile
@@ -68,12 +68,12 @@ def start(
 
 
 def _recollect(state: State, remembered: Remembered) -> None:
-    state.series, state.unverified = dict(remembered.series), dict(remembered.unverified)
+    state.settled, state.unverified = dict(remembered.series), dict(remembered.unverified)
     state.lost = dict(remembered.lost)
     state.tallies, state.silent_until = dict(remembered.tallies), dict(remembered.silent_until)
     state.arrivals = remembered.arrivals
     for place, (since_ms, known_ms) in remembered.put_away.items():
-        state.places[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
+        state.records[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
 
 
 def empty(
@@ -100,10 +100,16 @@ def empty(
 def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     """What new readings change: only the kit groups whose places they reach are judged again, and these only where
     what changed can matter to them."""
-    scene = Scene(state)
-    merged, channels_from = _merge(scene, batches)
+    is_quiet, quiet = state.streams.sift(batches, state.registry.places_watched_by)
+    arrivals = sum(map(len, batches))
+    if all(is_quiet):
+        return Step(tuple(batches), quiet, arrivals=arrivals)
+    scene = Scene(state, quiet)
+    merged, channels_from = _merge(scene, [batch for batch, calm in zip(batches, is_quiet, strict=True) if not calm])
     found = _changed(scene, channels_from, now_ms)
-    return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
+    looked_at = iter(merged.fresh)
+    fresh = tuple(batch if calm else next(looked_at) for batch, calm in zip(batches, is_quiet, strict=True))
+    return replace(found, fresh=fresh, quiet=scene.quiet, unverified=merged.unverified, arrivals=arrivals)
 
 
 def nothing(_state: State, _now_ms: int) -> Step:
@@ -126,7 +132,7 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
     changed: dict[str, int] = {}
     for place, from_ms in sorted(_places_from(state.registry, channels_from).items()):
         # what is known beyond where the place ended is new, the gap before a reading included
-        new_from_ms = min(from_ms, _known_to_ms(state.places.get(place, NOTHING)))
+        new_from_ms = min(from_ms, scene.known_to_ms(place))
         record = scene.renew(place, from_ms)
         if not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
             changed[place] = from_ms
@@ -136,10 +142,6 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
         if first_ms is not None:
             groups[group_id] = first_ms
     return _judge(scene, groups, {}, now_ms, changed)
-
-
-def _known_to_ms(record: Record) -> int:
-    return OPEN_END_MS if record.history is None else record.history.as_of_ms
 
 
 def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:
@@ -153,15 +155,16 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     state = empty(registry, profiles, as_of_ms=before.as_of_ms, is_live=before.is_live, archive=before.archive)
     state.events, state.warned, state.silent_until = before.events, before.warned, before.silent_until
     state.arrivals = before.arrivals
-    state.series, state.unverified, state.lost = dict(before.series), dict(before.unverified), dict(before.lost)
+    state.settled, state.unverified, state.lost = dict(before.series), dict(before.unverified), dict(before.lost)
     same = {place for place in registry.places if _is_alike(before.registry, registry, place)}
     others = registry.places.keys() - same
-    changed = {key for key in before.series.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
-    changed |= {ChannelKey(e.logger, e.channel) for place in others for e in registry.monitoring_of.get(place, ())}
+    changed = {key for key in before.settled.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
+    changed.update(key for place in others for key in registry.channels_of.get(place, ()))
     for key in changed:
         logger = registry.loggers.get(key.logger)
-        state.series[key], state.unverified[key] = read_again(before.archive, key, logger)
-    state.places = {place: before.places[place] for place in same & before.places.keys()}
+        state.settled[key], state.unverified[key] = read_again(before.archive, key, logger)
+    places = before.places
+    state.records = {place: places[place] for place in same & places.keys()}
     scene = Scene(state)
     for place in others:
         scene.renew(place, OPEN_END_MS)

@@ -35,13 +35,9 @@ def put_away(state: State, until_ms: int, now_ms: int, places: Collection[str] |
         needed = (since for group in there for since in _needed(state, group, place, tallies[group]))
         # a custody that is planned for later needs nothing yet, but it may still be corrected to begin earlier
         scene.places[place] = history.put_away(scene.places.get(place, NOTHING), min([until_ms, *needed]))
-    watched = {
-        ChannelKey(entry.logger, entry.channel)
-        for place in chosen
-        for entry in state.registry.monitoring_of.get(place, ())
-    }
-    strangers = state.series.keys() - state.registry.places_watched_by.keys()
-    for key in (watched | strangers) & state.series.keys():
+    watched = {key for place in chosen for key in state.registry.channels_of.get(place, ())}
+    strangers = state.settled.keys() - state.registry.places_watched_by.keys()
+    for key in (watched | strangers) & state.settled.keys():
         kept_ms = min((scene.places.get(p, NOTHING).since_ms for p in _needing(scene, key)), default=until_ms)
         scene.series[key] = history.put_away_readings(scene.series.get(key, EMPTY), min(kept_ms, until_ms))
     return Step(series=scene.series.maps[0], places=scene.places.maps[0], tallies=tallies)
