@@ -1,0 +1,248 @@
+"""Quiet readings that wait: a state that lets them wait is, at every moment, the state that looks at every reading."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+import histories
+import oracle
+from coldchain import pipeline, retention, rings
+from coldchain.errors import BadInput
+from coldchain.history import Record, Series
+from coldchain.model import Monitoring
+from coldchain.pipeline import State, Step
+from coldchain.readings import FAULT_MC, ChannelKey, Lost, ReadingBatch
+from coldchain.state import remember
+from coldchain.streams import Expected, Quiet, Streams
+from histories import START_MS, Case
+from test_patience import living
+from test_pipeline import batch, every_five, minute
+from test_semantics import batches, inputs
+
+MINUTE_MS = histories.MINUTE_MS
+quiet_seen = 0
+
+
+class Deaf(Streams):
+    """Expects nothing of any channel: every reading is looked at."""
+
+    def expect(self, key: ChannelKey, place: str, expected: Expected | None) -> None:
+        """Forget it."""
+
+
+@st.composite
+def calm_cases(draw: st.DrawFn) -> Case:
+    """Draw two places whose channels read on for hours at one level, with now and then a jump, a pause, a fault, a copy;
+    kits that stay, leave and come, loggers that move, certificates that end."""
+    at = st.integers(0, 400).map(lambda minutes: histories.moment(START_MS + minutes * MINUTE_MS))
+    later = st.none() | at
+    number = draw(st.integers(1, 3))
+    loggers = [{"id": f"lg-{n}", "logging_interval": draw(st.sampled_from(["5min", "10min"]))} for n in range(number)]
+    loggers[0] |= histories.present(calibrated_until=draw(later))
+    monitoring = [{"place": "room", "logger": row["id"], "from": histories.START} for row in loggers]
+    moved = draw(later)
+    if moved is not None and moved > histories.START:
+        monitoring[-1]["to"] = moved
+        monitoring.append({"place": "box", "logger": loggers[-1]["id"], "from": moved})
+    custody = [{"kits": ["K-1", "K-2"], "place": "room", "from": histories.START}]
+    left = draw(later)
+    if left is not None and left > histories.START:
+        custody[0] |= {"kits": ["K-1"]}
+        custody += [{"kits": ["K-2"], "place": "room", "from": histories.START, "to": left}]
+        custody += [{"kits": ["K-2"], "place": "box", "from": left}]
+    places = [{"id": "room", "kind": "storage", "stage": "depot"}, {"id": "box", "kind": "shipper"}]
+    kits = [{"id": f"K-{n}", "batch": "B", "trial": "T", "profile": "mab-017"} for n in (1, 2)]
+    registry = {"logger": loggers, "place": places, "monitoring": monitoring, "kit": kits, "custody": custody}
+    limits = draw(st.lists(histories.limit_tables([*histories.TIME_KINDS, "mkt"]), max_size=3))
+    limits.append({"unknown_accumulated": draw(st.sampled_from(["30min", "12h"]))})
+    profile = draw(histories.profile_tables()) | {"profile": "mab-017", "version": 1, "label_high_c": Decimal("8.0")}
+    profile["label_low_c"] = Decimal("2.0")
+    profile["limit"] = [{**limit, "id": f"limit-{n}", "source": "s"} for n, limit in enumerate(limits)]
+    return Case(registry, [profile], draw(calm_items(loggers)), None)
+
+
+@st.composite
+def calm_items(draw: st.DrawFn, loggers: list[oracle.Table]) -> list[oracle.Item]:
+    """Draw what the loggers deliver."""
+    random = draw(st.randoms(use_true_random=False))
+    items = []
+    for row in loggers:
+        at_ms, level_mc = START_MS, random.choice(LEVELS_MC)
+        for _ in range(random.randint(5, 90)):
+            at_ms += oracle.duration_ms(row["logging_interval"]) * random.choice([*[1] * 40, 2, 3, 9])
+            level_mc = random.choice([*[level_mc] * 100, *LEVELS_MC])
+            mc = random.choice([*[level_mc + random.randint(-2, 2)] * 80, None, 2_000_000])
+            received_ms = random.choice([*[at_ms, at_ms + 700, None] * 30, at_ms - 10**6])
+            items += [oracle.Item(row["id"], "1", at_ms, mc, received_ms)] * random.choice([*[1] * 50, 2])
+    return items
+
+
+LEVELS_MC = [5000, 5000, 5000, 5000, 8000, 9000, 1000, 20_000]
+
+
+class Twins(RuleBasedStateMachine):
+    """Two live states that are told the same; one of them lets quiet readings wait."""
+
+    @initialize(case=calm_cases() | histories.cases(), is_archived=st.booleans())
+    def begin(self, case: Case, is_archived: bool) -> None:
+        self.case = case._replace(as_of_ms=None)
+        self.registry, self.profiles = inputs(self.case)
+        self.waiting = sorted(case.items, key=lambda item: (item.received_ms or item.at_ms, item.at_ms))
+        self.sent: list[Any] = []
+        self.stored: list[ReadingBatch] = []
+        self.now_ms = START_MS
+        self.archive = (lambda key: [one for one in self.stored if one.key == key]) if is_archived else None
+        self.state, ours = self.started()
+        self.plain, theirs = self.started()
+        self.plain.streams = Deaf()
+        self.take(ours, theirs)
+
+    def started(self) -> tuple[State, Step]:
+        return pipeline.start(self.registry, self.profiles, now_ms=self.now_ms, is_live=True, archive=self.archive)
+
+    def take(self, ours: Step, theirs: Step) -> None:
+        """The archive grows before it can be asked again; what the steps found is the same."""
+        assert plain_batches(ours.fresh) == plain_batches(theirs.fresh)
+        assert (ours.events, ours.warnings, ours.outcomes) == (theirs.events, theirs.warnings, theirs.outcomes)
+        assert (ours.arrivals, ours.lost) == (theirs.arrivals, theirs.lost)
+        self.stored += [one for one in ours.fresh if len(one)]
+        pipeline.adopt(self.state, ours)
+        pipeline.adopt(self.plain, theirs)
+
+    def deliver(self, items: list[Any]) -> None:
+        global quiet_seen
+        self.now_ms = max([self.now_ms, *(item.at_ms for item in items if item.at_ms < START_MS + 10**9)])
+        self.sent += items
+        arrived = batches(items)
+        ours = pipeline.step(self.state, arrived, self.now_ms)
+        quiet_seen += len(ours.quiet)
+        self.take(ours, pipeline.step(self.plain, arrived, self.now_ms))
+
+    @rule(count=st.integers(1, 40))
+    def some_arrive(self, count: int) -> None:
+        now, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.deliver(now)
+
+    @rule(count=st.integers(1, 30))
+    def one_by_one(self, count: int) -> None:
+        for item in self.waiting[:count]:
+            self.deliver([item])
+        self.waiting = self.waiting[count:]
+
+    @rule(count=st.integers(1, 20), keep=st.integers(0, 30))
+    def some_arrive_before_their_turn(self, count: int, keep: int) -> None:
+        late, now, rest = self.waiting[:keep], self.waiting[keep : keep + count], self.waiting[keep + count :]
+        self.waiting = late + rest
+        self.deliver(now)
+
+    @rule(which=st.integers(0, 300), count=st.integers(1, 5))
+    def some_arrive_again_with_new_ones(self, which: int, count: int) -> None:
+        again = self.sent[which % len(self.sent) :][:count] if self.sent else []
+        now, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.deliver(again + now)
+
+    @rule(count=st.integers(1, 10))
+    def some_cannot_be_stored(self, count: int) -> None:
+        for state in (self.state, self.plain):
+            pipeline.step(state, batches(self.waiting[:count]), self.now_ms)
+
+    @rule(minutes=st.integers(0, 40))
+    def nothing_comes_for_a_while(self, minutes: int) -> None:
+        self.now_ms += minutes * MINUTE_MS
+        self.take(*(pipeline.silence(state, self.now_ms) for state in (self.state, self.plain)))
+
+    @rule(minutes=st.integers(0, 200), some=st.booleans())
+    def the_past_is_put_away(self, minutes: int, some: bool) -> None:
+        if self.archive is not None:
+            places = sorted(self.registry.places)[: 1 if some else None]
+            until_ms = self.now_ms - minutes * MINUTE_MS
+            both = (self.state, self.plain)
+            self.take(*(retention.put_away(state, until_ms, self.now_ms, places) for state in both))
+
+    @rule(which=st.integers(0, 50), first=st.integers(0, 200), count=st.integers(1, 3))
+    def some_that_were_taken_never_come(self, which: int, first: int, count: int) -> None:
+        keys = sorted({one.key for one in self.stored})
+        if keys:
+            key = keys[which % len(keys)]
+            instants = sorted({at_ms for one in self.stored if one.key == key for at_ms in one.at_ms.tolist()})
+            gaps = [Lost(*pair) for pair in zip(instants[first:], instants[first + 1 :], strict=False)][:count]
+            self.take(*(pipeline.lose(state, {key: gaps}, self.now_ms) for state in (self.state, self.plain)))
+
+    @rule(which=st.integers(0, 50), minutes=st.integers(-90, 90).filter(bool), is_removed=st.booleans())
+    def custody_is_corrected(self, which: int, minutes: int, is_removed: bool) -> None:
+        if self.archive is None or not self.case.registry.get("custody"):
+            return
+        custody = histories.corrected(self.case.registry["custody"], which, minutes, is_removed)
+        case = self.case._replace(registry={**self.case.registry, "custody": custody})
+        try:
+            self.registry, self.profiles = inputs(case)
+        except BadInput:  # a kit cannot be made before the kits it is made of
+            return
+        self.case = case
+        self.state, ours = pipeline.amend(self.state, self.registry, self.profiles, self.now_ms)
+        self.plain, theirs = pipeline.amend(self.plain, self.registry, self.profiles, self.now_ms)
+        self.plain.streams = Deaf()
+        self.take(ours, theirs)
+
+    @rule()
+    def somebody_asks(self) -> None:
+        looks = (pipeline.look(state, self.registry.groups, self.now_ms) for state in (self.state, self.plain))
+        assert next(looks) == next(looks)
+
+    @rule()
+    def a_checkpoint_is_made(self) -> None:
+        ours, theirs = remember(self.state), remember(self.plain)
+        assert plain_series(ours.series) == plain_series(theirs.series)
+        assert ours.put_away == theirs.put_away
+
+    def teardown(self) -> None:
+        if not hasattr(self, "case"):
+            return
+        self.somebody_asks()
+        self.a_checkpoint_is_made()
+        assert {place: plain_record(one) for place, one in self.state.places.items()} == {
+            place: plain_record(one) for place, one in self.plain.places.items()
+        }
+        assert self.state.events == self.plain.events
+        assert self.state.lost == self.plain.lost
+        assert self.state.arrivals == self.plain.arrivals
+
+
+def plain_batches(found: tuple[ReadingBatch, ...]) -> list[tuple[Any, ...]]:
+    return [(one.key, one.at_ms.tolist(), one.temperature_mc.tolist(), one.seq) for one in found]
+
+
+def plain_series(found: Any) -> dict[ChannelKey, tuple[Any, ...]]:
+    return {key: plain_one(series) for key, series in found.items()}
+
+
+def plain_one(series: Series) -> tuple[Any, ...]:
+    assert (series.at_ms.dtype, series.temperature_mc.dtype) == (np.int64, np.int32)
+    return series.at_ms.tolist(), series.temperature_mc.tolist(), series.since_ms
+
+
+def plain_record(record: Record) -> tuple[Any, ...]:
+    history = record.history
+    columns = None
+    if history is not None:
+        columns = history.start_ms, history.end_ms.tolist(), history.hot_mc.tolist(), history.cold_mc.tolist()
+    return columns, record.reading_at_ms.tolist(), record.conflicts, record.since_ms, record.known_before_ms
+
+
+def test_three_hundred_lives_that_let_quiet_readings_wait_are_as_those_that_look_at_each() -> None:
+    global quiet_seen
+    quiet_seen = 0
+    run_state_machine_as_test(Twins, settings=settings(max_examples=300, stateful_step_count=10))
+    assert quiet_seen > 3000, "some lives must have had quiet readings, or this says nothing"
+
+
+@pytest.mark.long
+def test_twenty_thousand_lives_that_let_quiet_readings_wait_are_as_those_that_look_at_each() -> None:
+    run_state_machine_as_test(Twins, settings=settings(max_examples=20_000, stateful_step_count=14))
