@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import decoding, guarding, ingest, memory, record, replay_race, restart
+from benchmarks import decoding, guarding, ingest, memory, record, replay_race, restart, streaming
 from benchmarks.harness import ROUNDS, Absent, Figure, Found, Peer, Row
 from benchmarks.peers import contest
 
@@ -44,6 +44,7 @@ def measure(share: int) -> list[Found]:
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
         steps: list[Callable[[], Sequence[Found]]] = [
             *RACES,
+            lambda: streaming.measure(share),
             lambda: ingest.measure(share),
             lambda: memory.measure(share),
             lambda: restart.measure(Path(folder), share),

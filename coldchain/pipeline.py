@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import ChainMap, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def start(
     silent = _silent(scene, now_ms) if is_live else {}
     groups = {group.id: judgement.first_change_ms(group.fate.route, changed) for group in registry.groups.values()}
     since = {group: OPEN_END_MS if first_ms is None else first_ms for group, first_ms in groups.items()}
-    found = _judge(scene, since, silent, now_ms, registry.places)
+    found = _judge(scene, since, silent, now_ms, dict.fromkeys(registry.places, BEGINNING_MS))
     return state, replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
@@ -101,14 +102,14 @@ def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     """What new readings change: only the kit groups whose places they reach are judged again, and these only where
     what changed can matter to them."""
     is_quiet, quiet = state.streams.sift(batches, state.registry.places_watched_by)
-    arrivals = sum(map(len, batches))
     if all(is_quiet):
-        return Step(tuple(batches), quiet, arrivals=arrivals)
+        return Step(tuple(batches), quiet, arrivals=len(quiet))
     scene = Scene(state, quiet)
     merged, channels_from = _merge(scene, [batch for batch, calm in zip(batches, is_quiet, strict=True) if not calm])
     found = _changed(scene, channels_from, now_ms)
     looked_at = iter(merged.fresh)
     fresh = tuple(batch if calm else next(looked_at) for batch, calm in zip(batches, is_quiet, strict=True))
+    arrivals = merged.arrivals + len(quiet)
     return replace(found, fresh=fresh, quiet=scene.quiet, unverified=merged.unverified, arrivals=arrivals)
 
 
@@ -318,12 +319,12 @@ def _judge(
     groups: Mapping[str, int],
     silent: Mapping[str, int],
     now_ms: int,
-    complete: Collection[str] = (),
+    complete: Mapping[str, int] = MappingProxyType({}),
 ) -> Step:
     """Assess kit groups again, each once, and find what that changes among the events of their kits.
 
     `groups`: each with the first instant of its custody that may differ. `complete`: the places all of whose groups
-    that may differ are among them.
+    that were there after an instant are among them, and that instant.
     """
     state = scene.state
     silent_until = ChainMap(dict(silent), state.silent_until)

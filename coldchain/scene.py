@@ -33,9 +33,10 @@ class _Laid(ChainMap[_K, _V]):
         self._bring = bring
 
     def __getitem__(self, key: _K) -> _V:
-        if key not in self.maps[0]:
+        above, below = self.maps
+        if key not in above:
             self._bring(key)
-        return super().__getitem__(key)
+        return above[key] if key in above else below[key]
 
 
 class Scene:
@@ -105,8 +106,8 @@ class Scene:
 
     def known_to_ms(self, place: str) -> int:
         """Up to when the state knows anything of a place or knows that it is unknown; an open end if nothing."""
-        history = self.state.records.get(place, NOTHING).history
-        return OPEN_END_MS if history is None else max(history.as_of_ms, self.state.streams.unread_ms(place))
+        known = self.state.records.get(place, NOTHING).history
+        return OPEN_END_MS if known is None else max(known.as_of_ms, self.state.streams.unread_ms(place))
 
     def last_known_ms(self, place: str) -> int | None:
         """The last instant at which anything is known of a place, None if nothing is."""
@@ -121,12 +122,15 @@ class Scene:
 
     def _bring_channel(self, key: ChannelKey) -> None:
         self.state.settle(key)
+        if not self._quiet_rows:
+            return
         for place in self.state.registry.places_watched_by.get(key, ()):
             self._look_at_quiet(place)
 
     def _bring_place(self, place: str) -> None:
         self.state.settle_place(place)
-        self._look_at_quiet(place)
+        if self._quiet_rows:
+            self._look_at_quiet(place)
 
     def _look_at_quiet(self, place: str) -> None:
         """Take the quiet readings of a place into what the step changes."""

@@ -1,8 +1,8 @@
 """Channels whose next readings are expected to change nothing, and the readings that did not.
 
 A reading of a place that waits (`patience`) is kept and not looked at, until somebody asks for the series of its
-channel or for the record of its place. What is expected of a channel is a row of a table (`rings`), so that a commit of many
-messages costs a few compiled steps and no line of Python for each.
+channel or for the record of its place. What is expected of a channel is a row of a table (`rings`), so that a commit of
+many messages costs a few compiled steps instead of a look at each.
 """
 
 from __future__ import annotations
@@ -81,21 +81,23 @@ class Streams:
         row = np.array([row_of.get((batch.logger, batch.channel), -1) for batch in batches], np.int64)
         received = [batch.received_ms for batch in batches]
         latest_ms = np.array([OPEN_END_MS if ms is None else ms + AHEAD_OF_CLOCK_MS for ms in received], np.int64)
-        count = np.array([len(batch.at_ms) for batch in batches], np.int64)
-        at_ms = np.concatenate([batch.at_ms for batch in batches])
+        instants = [batch.at_ms for batch in batches]
+        count = np.array([len(at_ms) for at_ms in instants], np.int64)
+        at_ms = np.concatenate(instants)
         temperature_mc = np.concatenate([batch.temperature_mc for batch in batches])
         is_quiet = np.empty(len(batches), np.bool_)
-        found = rings.sift(self._table, row, np.cumsum(count), latest_ms, at_ms, temperature_mc, is_quiet)
-        quiet = Quiet(np.repeat(row, count), at_ms, temperature_mc)
+        found = rings.sift(self._table, row, count.cumsum(), latest_ms, at_ms, temperature_mc, is_quiet)
+        if not found:
+            return is_quiet.tolist(), NONE_QUIET
+        quiet = Quiet(row.repeat(count), at_ms, temperature_mc)
         if found == len(batches):
             return [True] * found, quiet
-        if found:
-            disturbed = {
-                place for number in np.flatnonzero(~is_quiet).tolist() for place in watched.get(batches[number].key, ())
-            }
-            for number in np.flatnonzero(is_quiet).tolist():
-                is_quiet[number] = self._place_of[row[number]] not in disturbed
-        return is_quiet.tolist(), quiet.select(np.repeat(is_quiet, count))
+        disturbed = {
+            place for number in np.flatnonzero(~is_quiet).tolist() for place in watched.get(batches[number].key, ())
+        }
+        for number in np.flatnonzero(is_quiet).tolist():
+            is_quiet[number] = self._place_of[row[number]] not in disturbed
+        return is_quiet.tolist(), quiet.select(is_quiet.repeat(count))
 
     def append(self, quiet: Quiet, first: int) -> int:
         """Keep quiet readings from a position on; the position of the first whose ring is full."""
@@ -199,6 +201,8 @@ def expected(
         until_ms = min(until_ms, logger.calibrated_until_ms)
     is_watched = False
     for watched in registry.places_watched_by[key]:
+        if watched != place and _is_anybody_there(registry, watched, last_ms):
+            return None
         for entry in registry.monitoring_of[watched]:
             if (entry.logger, entry.channel) != key or end_ms(entry) <= last_ms:
                 continue
@@ -218,3 +222,9 @@ def expected(
         max(waits.hot_above_mc + 1, waits.cold_least_mc, ABSOLUTE_ZERO_MC),
         min(waits.hot_most_mc, waits.cold_below_mc - 1, HIGHEST_MC),
     )
+
+
+def _is_anybody_there(registry: Registry, place: str, after_ms: int) -> bool:
+    """Whether any kit is at a place after an instant."""
+    routes = (registry.groups[group].fate.route for group in registry.groups_at.get(place, ()))
+    return any(segment.place == place and end_ms(segment) > after_ms for route in routes for segment in route)

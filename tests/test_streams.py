@@ -15,18 +15,19 @@ import histories
 import oracle
 from coldchain import pipeline, retention, rings
 from coldchain.errors import BadInput
-from coldchain.history import Record, Series
-from coldchain.model import Monitoring
+from coldchain.history import AHEAD_OF_CLOCK_MS, Record, Series
 from coldchain.pipeline import State, Step
-from coldchain.readings import FAULT_MC, ChannelKey, Lost, ReadingBatch
+from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.state import remember
-from coldchain.streams import Expected, Quiet, Streams
+from coldchain.streams import Expected, Streams
 from histories import START_MS, Case
+from test_live import outcomes
 from test_patience import living
-from test_pipeline import batch, every_five, minute
+from test_pipeline import RULES, batch, every_five, minute
 from test_semantics import batches, inputs
 
 MINUTE_MS = histories.MINUTE_MS
+ROOM = ChannelKey("lg-a", "1")
 quiet_seen = 0
 
 
@@ -39,8 +40,8 @@ class Deaf(Streams):
 
 @st.composite
 def calm_cases(draw: st.DrawFn) -> Case:
-    """Draw two places whose channels read on for hours at one level, with now and then a jump, a pause, a fault, a copy;
-    kits that stay, leave and come, loggers that move, certificates that end."""
+    """Draw two places whose channels read on for hours at one level, with now and then a jump, a pause, a fault, a
+    copy; kits that stay, leave and come, loggers that move, certificates that end."""
     at = st.integers(0, 400).map(lambda minutes: histories.moment(START_MS + minutes * MINUTE_MS))
     later = st.none() | at
     number = draw(st.integers(1, 3))
@@ -60,12 +61,19 @@ def calm_cases(draw: st.DrawFn) -> Case:
     places = [{"id": "room", "kind": "storage", "stage": "depot"}, {"id": "box", "kind": "shipper"}]
     kits = [{"id": f"K-{n}", "batch": "B", "trial": "T", "profile": "mab-017"} for n in (1, 2)]
     registry = {"logger": loggers, "place": places, "monitoring": monitoring, "kit": kits, "custody": custody}
+    kits[1]["profile"] = draw(st.sampled_from(["mab-017", "vax-2"]))
+    profiles = [draw(calm_profiles()) | {"profile": name} for name in ("mab-017", "vax-2")]
+    return Case(registry, profiles, draw(calm_items(loggers)), None)
+
+
+@st.composite
+def calm_profiles(draw: st.DrawFn) -> oracle.Table:
+    """Draw a profile of a refrigerated product without its name."""
     limits = draw(st.lists(histories.limit_tables([*histories.TIME_KINDS, "mkt"]), max_size=3))
     limits.append({"unknown_accumulated": draw(st.sampled_from(["30min", "12h"]))})
-    profile = draw(histories.profile_tables()) | {"profile": "mab-017", "version": 1, "label_high_c": Decimal("8.0")}
-    profile["label_low_c"] = Decimal("2.0")
-    profile["limit"] = [{**limit, "id": f"limit-{n}", "source": "s"} for n, limit in enumerate(limits)]
-    return Case(registry, [profile], draw(calm_items(loggers)), None)
+    limits = [{**limit, "id": f"limit-{n}", "source": "s"} for n, limit in enumerate(limits)]
+    label = {"label_low_c": Decimal("2.0"), "label_high_c": Decimal("8.0")}
+    return draw(histories.profile_tables()) | {"version": 1, "limit": limits, **label}
 
 
 @st.composite
@@ -75,7 +83,7 @@ def calm_items(draw: st.DrawFn, loggers: list[oracle.Table]) -> list[oracle.Item
     items = []
     for row in loggers:
         at_ms, level_mc = START_MS, random.choice(LEVELS_MC)
-        for _ in range(random.randint(5, 90)):
+        for _ in range(random.randint(20, 60)):
             at_ms += oracle.duration_ms(row["logging_interval"]) * random.choice([*[1] * 40, 2, 3, 9])
             level_mc = random.choice([*[level_mc] * 100, *LEVELS_MC])
             mc = random.choice([*[level_mc + random.randint(-2, 2)] * 80, None, 2_000_000])
@@ -90,7 +98,7 @@ LEVELS_MC = [5000, 5000, 5000, 5000, 8000, 9000, 1000, 20_000]
 class Twins(RuleBasedStateMachine):
     """Two live states that are told the same; one of them lets quiet readings wait."""
 
-    @initialize(case=calm_cases() | histories.cases(), is_archived=st.booleans())
+    @initialize(case=calm_cases() | calm_cases() | histories.cases(), is_archived=st.booleans())
     def begin(self, case: Case, is_archived: bool) -> None:
         self.case = case._replace(as_of_ms=None)
         self.registry, self.profiles = inputs(self.case)
@@ -125,7 +133,7 @@ class Twins(RuleBasedStateMachine):
         quiet_seen += len(ours.quiet)
         self.take(ours, pipeline.step(self.plain, arrived, self.now_ms))
 
-    @rule(count=st.integers(1, 40))
+    @rule(count=st.integers(1, 12))
     def some_arrive(self, count: int) -> None:
         now, self.waiting = self.waiting[:count], self.waiting[count:]
         self.deliver(now)
@@ -205,12 +213,22 @@ class Twins(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "case"):
             return
+        while self.waiting:
+            now, self.waiting = self.waiting[:3], self.waiting[3:]
+            self.deliver(now)
         self.somebody_asks()
         self.a_checkpoint_is_made()
         assert {place: plain_record(one) for place, one in self.state.places.items()} == {
             place: plain_record(one) for place, one in self.plain.places.items()
         }
         assert self.state.events == self.plain.events
+        self.nothing_comes_for_a_while(30)
+        at_once, found = pipeline.start(
+            self.registry, self.profiles, self.stored, now_ms=self.now_ms, is_live=True, lost=self.state.lost
+        )
+        pipeline.adopt(at_once, found)
+        assert pipeline.look(self.state, self.registry.groups, self.now_ms) == at_once.assessments
+        assert outcomes(self.state) == outcomes(at_once)
         assert self.state.lost == self.plain.lost
         assert self.state.arrivals == self.plain.arrivals
 
@@ -224,7 +242,7 @@ def plain_series(found: Any) -> dict[ChannelKey, tuple[Any, ...]]:
 
 
 def plain_one(series: Series) -> tuple[Any, ...]:
-    assert (series.at_ms.dtype, series.temperature_mc.dtype) == (np.int64, np.int32)
+    assert [column.dtype for column in (series.at_ms, series.temperature_mc)] == [np.dtype("i8"), np.dtype("i4")]
     return series.at_ms.tolist(), series.temperature_mc.tolist(), series.since_ms
 
 
@@ -240,9 +258,103 @@ def test_three_hundred_lives_that_let_quiet_readings_wait_are_as_those_that_look
     global quiet_seen
     quiet_seen = 0
     run_state_machine_as_test(Twins, settings=settings(max_examples=300, stateful_step_count=10))
-    assert quiet_seen > 3000, "some lives must have had quiet readings, or this says nothing"
+    assert quiet_seen > 1000, "some lives must have had quiet readings, or this says nothing"
 
 
 @pytest.mark.long
 def test_twenty_thousand_lives_that_let_quiet_readings_wait_are_as_those_that_look_at_each() -> None:
     run_state_machine_as_test(Twins, settings=settings(max_examples=20_000, stateful_step_count=14))
+
+
+def test_a_quiet_reading_is_kept_without_a_look_and_is_there_when_asked_for() -> None:
+    state = living(every_five("lg-a", 5, 30, 5000), now=31)
+    found = pipeline.step(state, [batch("lg-a", (35, 5001))], minute(35))
+    assert (len(found.quiet), found.series, found.places) == (1, {}, {})
+    pipeline.adopt(state, found)
+    assert len(state.settled[ROOM]) == 6
+    assert len(state.series[ROOM]) == 7
+    history = state.places["room"].history
+    assert history is not None
+    assert (history.as_of_ms, history.hot_mc[-1]) == (minute(35), 5001)
+
+
+def test_a_step_that_cannot_be_stored_leaves_nothing_behind() -> None:
+    state = living(every_five("lg-a", 5, 30, 5000), now=31)
+    sent = [batch("lg-a", (35, 5000), (40, 5000)), batch("lg-a", (45, 5000))]
+    found = [pipeline.step(state, sent, minute(45)) for _ in range(2)]
+    assert [step.quiet.at_ms.tolist() for step in found] == [[minute(35), minute(40), minute(45)]] * 2
+    assert len(state.series[ROOM]) == 6
+
+
+def test_a_ring_that_is_full_is_emptied_into_the_series() -> None:
+    state = living(every_five("lg-a", 5, 70, 5000), now=71)
+    last = 70 + 5 * (2 * rings.DEPTH + 3)
+    pipeline.adopt(state, pipeline.step(state, [every_five("lg-a", 75, last, 5000)], minute(last)))
+    assert len(state.settled[ROOM]) == 14 + 2 * rings.DEPTH
+    assert state.series[ROOM].at_ms.tolist() == [minute(when) for when in range(5, last + 1, 5)]
+
+
+def test_what_disturbs_a_place_takes_all_of_it_and_nothing_else() -> None:
+    state = living(every_five("lg-a", 5, 70, 5000), every_five("lg-b", 65, 70, 5000), now=71)
+    sent = [batch("lg-a", (75, 5000)), batch("lg-b", (75, 5001)), batch("lg-a", (80, 9000)), batch("lg-a", (85, 9000))]
+    found = pipeline.step(state, sent, minute(85))
+    assert found.quiet.temperature_mc.tolist() == [5001]
+    assert {key: len(series) for key, series in found.series.items()} == {ROOM: 17}
+    assert [len(one) for one in found.fresh] == [1, 1, 1, 1]
+
+
+def test_a_kit_that_has_moved_on_is_judged_by_what_its_former_place_was_quietly_told() -> None:
+    rules = RULES.replace('"30min"', '"4min"')
+    state = living(every_five("lg-a", 5, 55, 5000), now=56, rules=rules)
+    found = pipeline.step(state, [batch("lg-a", (60, 5000)), batch("lg-b", (65, 5000))], minute(65))
+    assert (found.events, len(found.quiet)) == ((), 0)
+    pipeline.adopt(state, found)
+    assert [event.kit for event in state_alone(rules).events] == ["K-3"], "what it is spared"
+
+
+def state_alone(rules: str) -> Step:
+    """The same without the reading of the former place."""
+    state = living(every_five("lg-a", 5, 55, 5000), now=56, rules=rules)
+    return pipeline.step(state, [batch("lg-b", (65, 5000))], minute(65))
+
+
+instants = st.integers(-3, 12)
+rows_of_tables = st.tuples(instants, st.integers(1, 3), instants, st.integers(-2, 0), st.integers(0, 2))
+messages = st.tuples(
+    st.integers(-1, 19), instants, st.lists(st.tuples(instants, st.integers(-3, 3)), max_size=3)
+)  # row, latest, readings
+
+
+@given(st.lists(rows_of_tables, min_size=20, max_size=20), st.lists(messages, max_size=12))
+def test_messages_are_quiet_whose_readings_all_follow_one_another_as_expected(rows: Any, sent: Any) -> None:
+    streams = Streams()
+    for number, expected in enumerate(rows):
+        streams.expect(ChannelKey(f"lg-{number}", "1"), f"room-{number}", Expected(*expected))
+    arrived = [
+        ReadingBatch(f"lg-{row}", "1", column(at), column(mc).astype(np.int32), latest - AHEAD_OF_CLOCK_MS)
+        for row, latest, readings in sent
+        for at, mc in [tuple(zip(*readings, strict=True)) or ((), ())]
+    ]
+    lasts, wanted = {row: expected[0] for row, expected in enumerate(rows)}, []
+    for row, latest, readings in sent:
+        is_quiet = row >= 0
+        last = lasts.get(row, 0)
+        for at, mc in readings if is_quiet else ():
+            _, gap_after, until, lowest, highest = rows[row]
+            is_quiet &= last < at <= min(until, latest) and at - last <= gap_after and lowest <= mc <= highest
+            last = at
+        lasts[row] = last if is_quiet else lasts.get(row, 0)
+        wanted.append(is_quiet)
+    disturbed = {row for (row, _, _), is_quiet in zip(sent, wanted, strict=True) if not is_quiet}
+    wanted = [row not in disturbed for row, _, _ in sent]
+    watched = {ChannelKey(f"lg-{number}", "1"): (f"room-{number}",) for number in range(20)}
+    for _ in range(2):
+        is_quiet, quiet = streams.sift(arrived, watched)
+        assert is_quiet == wanted
+        assert quiet.at_ms.tolist() == [
+            at for (_, _, readings), one in zip(sent, wanted, strict=True) if one for at, _ in readings
+        ]
+
+
+def column(numbers: Any) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(numbers, np.int64)
