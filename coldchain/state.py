@@ -74,6 +74,13 @@ class State:
             self.settle_place(place)
         return self.records
 
+    def last_ms(self, key: ChannelKey) -> int | None:
+        """The instant of the last reading of a channel, None if there is none."""
+        series = self.settled.get(key)
+        if series is None or not len(series):
+            return None
+        return max(int(series.at_ms[-1]), self.streams.last_ms(key))
+
     def settle(self, key: ChannelKey) -> None:
         """Bring the quiet readings of a channel into its series."""
         waiting = self.streams.take(key)

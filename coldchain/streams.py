@@ -114,6 +114,13 @@ class Streams:
         self._table[row, rings.COUNT] = 0
         return self._ring_at[row, :count].copy(), self._ring_mc[row, :count].copy()
 
+    def last_ms(self, key: ChannelKey) -> int:
+        """The last instant of what waits in the ring of a channel; the beginning if nothing does."""
+        row = self._row_of.get(key)
+        if row is None or not self._table[row, rings.COUNT]:
+            return BEGINNING_MS
+        return int(self._table[row, rings.LAST])
+
     def waiting(self) -> Iterable[ChannelKey]:
         """The channels in whose rings anything waits."""
         return [self.keys[row] for row in np.flatnonzero(self._table[: len(self.keys), rings.COUNT]).tolist()]

@@ -271,8 +271,8 @@ def test_a_quiet_reading_is_kept_without_a_look_and_is_there_when_asked_for() ->
     found = pipeline.step(state, [batch("lg-a", (35, 5001))], minute(35))
     assert (len(found.quiet), found.series, found.places) == (1, {}, {})
     pipeline.adopt(state, found)
-    assert len(state.settled[ROOM]) == 6
-    assert len(state.series[ROOM]) == 7
+    assert (len(state.settled[ROOM]), state.last_ms(ROOM)) == (6, minute(35))
+    assert (len(state.series[ROOM]), state.last_ms(ROOM)) == (7, minute(35))
     history = state.places["room"].history
     assert history is not None
     assert (history.as_of_ms, history.hot_mc[-1]) == (minute(35), 5001)
