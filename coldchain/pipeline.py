@@ -100,7 +100,7 @@ def empty(
 
 def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     """What new readings change: only the kit groups whose places they reach are judged again, and these only where
-    what changed can matter to them."""
+    what changed can matter to them. Quiet readings, which can change nothing (`streams`), are not even looked at."""
     is_quiet, quiet = state.streams.sift(batches, state.registry.places_watched_by)
     if all(is_quiet):
         return Step(tuple(batches), quiet, arrivals=len(quiet))
