@@ -17,13 +17,14 @@ from coldchain import pipeline, retention, rings
 from coldchain.errors import BadInput
 from coldchain.history import AHEAD_OF_CLOCK_MS, Record, Series
 from coldchain.pipeline import State, Step
+from coldchain.profiles import parse_profile
 from coldchain.readings import ChannelKey, Lost, ReadingBatch
 from coldchain.state import remember
 from coldchain.streams import Expected, Streams
 from histories import START_MS, Case
 from test_live import outcomes
 from test_patience import living
-from test_pipeline import RULES, batch, every_five, minute
+from test_pipeline import REGISTRY, RULES, batch, every_five, minute, registry
 from test_semantics import batches, inputs
 
 MINUTE_MS = histories.MINUTE_MS
@@ -310,6 +311,20 @@ def test_a_kit_that_has_moved_on_is_judged_by_what_its_former_place_was_quietly_
     assert (found.events, len(found.quiet)) == ((), 0)
     pipeline.adopt(state, found)
     assert [event.kit for event in state_alone(rules).events] == ["K-3"], "what it is spared"
+
+
+def test_a_reading_that_ends_a_gap_of_lost_ones_is_looked_at() -> None:
+    patient = REGISTRY.replace(
+        '"lg-a", logging_interval = "5min"', '"lg-a", logging_interval = "5min", gap_after = "1h"'
+    )
+    profiles = {"mab-017": parse_profile(RULES.replace('"30min"', '"9min"'), "mab-017.toml")}
+    sent = [every_five("lg-a", 5, 70, 5000)]
+    state, found = pipeline.start(registry(patient), profiles, sent, now_ms=minute(71), is_live=True)
+    pipeline.adopt(state, found)
+    pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (75, 5000))], minute(75)))
+    pipeline.adopt(state, pipeline.lose(state, {ROOM: [Lost(minute(75), minute(90))]}, minute(76)))
+    found = pipeline.step(state, [batch("lg-a", (90, 5000))], minute(90))
+    assert {(event.kit, event.breached_at_ms) for event in found.events} == {("K-1", minute(84)), ("K-2", minute(84))}
 
 
 def state_alone(rules: str) -> Step:
