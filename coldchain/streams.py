@@ -195,13 +195,13 @@ def expected(
     if history is None or not len(series) or logger.blocked or waits.until_ms <= history.as_of_ms:
         return None
     last_ms = int(series.at_ms[-1])
-    if not max(series.since_ms, record.since_ms, waits.calm_since_ms) <= last_ms <= history.as_of_ms:
+    if not max(series.since_ms, record.since_ms) <= last_ms <= history.as_of_ms:
         return None
     if logger.calibrated_from_ms is not None and last_ms < logger.calibrated_from_ms:
         return None
     if last_ms < history.as_of_ms and not patience.holds(waits, record, last_ms):
         return None
-    if (record.conflicts and record.conflicts[-1].at_ms > last_ms) or any(gap.before_ms > last_ms for gap in lost):
+    if any(gap.before_ms > last_ms for gap in lost):
         return None
     until_ms = waits.until_ms
     if logger.calibrated_until_ms is not None:

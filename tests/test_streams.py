@@ -313,6 +313,64 @@ def test_a_kit_that_has_moved_on_is_judged_by_what_its_former_place_was_quietly_
     assert [event.kit for event in state_alone(rules).events] == ["K-3"], "what it is spared"
 
 
+@pytest.mark.parametrize(
+    ("level_mc", "mc", "is_quiet"),
+    [
+        (5000, 8000, True),
+        (5000, 8001, False),
+        (5000, 2000, True),
+        (5000, 1999, False),
+        (9000, 8001, True),
+        (9000, 8000, False),
+        (1000, 1999, True),
+        (1000, 2000, False),
+    ],
+)
+def test_a_reading_is_quiet_between_the_bounds_next_to_the_level_of_its_place(
+    level_mc: int, mc: int, is_quiet: bool
+) -> None:
+    rules = RULES.replace("above_c = 8.0", "outside_c = [2.0, 8.0]").replace('"20min"', '"20h"')
+    state = living(every_five("lg-a", 5, 70, 5000), now=71, rules=rules)
+    for when in (75, 80):
+        pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (when, level_mc))], minute(when)))
+    found = pipeline.step(state, [batch("lg-a", (85, mc))], minute(85))
+    assert len(found.quiet) == is_quiet
+    assert (found.assessments == {}) is is_quiet
+
+
+@pytest.mark.parametrize(
+    ("logger", "watch"),
+    [(", calibrated_until = 2026-03-01T01:20:00Z", ""), ("", ", to = 2026-03-01T01:20:00Z")],
+)
+def test_a_certificate_or_a_watch_that_ends_ends_the_quiet(logger: str, watch: str) -> None:
+    text = REGISTRY.replace('"lg-a", logging_interval = "5min"', f'"lg-a", logging_interval = "5min"{logger}')
+    text = text.replace('"lg-a", from = 2026-02-01T00:00:00Z', f'"lg-a", from = 2026-02-01T00:00:00Z{watch}')
+    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
+    sent = [every_five("lg-a", 5, 65, 5000)]
+    state, found = pipeline.start(registry(text), profiles, sent, now_ms=minute(66), is_live=True)
+    pipeline.adopt(state, found)
+    pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (70, 5000))], minute(70)))
+    assert [len(pipeline.step(state, [every_five("lg-a", 75, to, 5000)], minute(to)).quiet) for to in (80, 85)] == [
+        2,
+        0,
+    ]
+
+
+def test_a_logger_that_will_be_moved_is_quiet_until_then() -> None:
+    text = REGISTRY.replace(
+        "monitoring = [", 'monitoring = [\n  { place = "spare", logger = "lg-a", from = 2026-03-01T01:20:00Z },'
+    ).replace("place = [", 'place = [{ id = "spare", kind = "storage" }, ')
+    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
+    sent = [every_five("lg-a", 5, 65, 5000)]
+    state, found = pipeline.start(registry(text), profiles, sent, now_ms=minute(66), is_live=True)
+    pipeline.adopt(state, found)
+    pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (70, 5000))], minute(70)))
+    assert [len(pipeline.step(state, [every_five("lg-a", 75, to, 5000)], minute(to)).quiet) for to in (80, 85)] == [
+        2,
+        0,
+    ]
+
+
 def test_a_reading_that_ends_a_gap_of_lost_ones_is_looked_at() -> None:
     patient = REGISTRY.replace(
         '"lg-a", logging_interval = "5min"', '"lg-a", logging_interval = "5min", gap_after = "1h"'
