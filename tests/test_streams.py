@@ -356,6 +356,14 @@ def test_a_certificate_or_a_watch_that_ends_ends_the_quiet(logger: str, watch: s
     ]
 
 
+@pytest.mark.parametrize(("received", "is_quiet"), [(70, True), (69.99, False)])
+def test_a_clock_that_is_too_far_ahead_is_not_quiet(received: float, is_quiet: bool) -> None:
+    state = living(every_five("lg-a", 5, 65, 5000), now=66)
+    pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (70, 5000))], minute(70)))
+    found = pipeline.step(state, [batch("lg-a", (75, 5000), received=received)], minute(75))
+    assert (len(found.quiet), len(found.unverified)) == (is_quiet, not is_quiet)
+
+
 def test_a_logger_that_will_be_moved_is_quiet_until_then() -> None:
     text = REGISTRY.replace(
         "monitoring = [", 'monitoring = [\n  { place = "spare", logger = "lg-a", from = 2026-03-01T01:20:00Z },'
