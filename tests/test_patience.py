@@ -154,7 +154,7 @@ def test_late_heat_is_noticed_for_a_kit_that_had_left_before_the_place_began_to_
     pipeline.adopt(state, found)
     for when in range(60, 95, 5):
         feed(state, batch("lg-a", (when, 5000)), now=when)
-    feed(state, batch("lg-a", (95, 8500)), now=95)
+    feed(state, batch("lg-a", (95, 6500)), now=95)
     feed(state, batch("lg-a", (100, 5000)), now=100)
     found = feed(state, batch("lg-b", (35, 7000)), now=101)
     assert [(event.kit, event.breached_at_ms) for event in found.events] == [("K-3", minute(30))]

@@ -345,10 +345,7 @@ def test_a_reading_is_quiet_between_the_bounds_next_to_the_level_of_its_place(
 def test_a_certificate_or_a_watch_that_ends_ends_the_quiet(logger: str, watch: str) -> None:
     text = REGISTRY.replace('"lg-a", logging_interval = "5min"', f'"lg-a", logging_interval = "5min"{logger}')
     text = text.replace('"lg-a", from = 2026-02-01T00:00:00Z', f'"lg-a", from = 2026-02-01T00:00:00Z{watch}')
-    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
-    sent = [every_five("lg-a", 5, 65, 5000)]
-    state, found = pipeline.start(registry(text), profiles, sent, now_ms=minute(66), is_live=True)
-    pipeline.adopt(state, found)
+    state = begun_with(text, every_five("lg-a", 5, 65, 5000))
     pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (70, 5000))], minute(70)))
     assert [len(pipeline.step(state, [every_five("lg-a", 75, to, 5000)], minute(to)).quiet) for to in (80, 85)] == [
         2,
@@ -364,14 +361,46 @@ def test_a_clock_that_is_too_far_ahead_is_not_quiet(received: float, is_quiet: b
     assert (len(found.quiet), len(found.unverified)) == (is_quiet, not is_quiet)
 
 
+def test_a_blocked_logger_is_not_quiet() -> None:
+    text = REGISTRY.replace('{ place = "box", logger = "lg-b"', '{ place = "room", logger = "lg-b"')
+    text = text.replace('{ id = "lg-b", ', '{ id = "lg-b", blocked = true, ')
+    state = begun_with(text, every_five("lg-a", 5, 65, 5000), every_five("lg-b", 5, 65, 5000))
+    sent = [batch("lg-a", (70, 5000)), batch("lg-b", (70, 5000))]
+    pipeline.adopt(state, pipeline.step(state, sent, minute(70)))
+    assert len(pipeline.step(state, [batch("lg-a", (75, 5000))], minute(75)).quiet) == 1
+    assert len(pipeline.step(state, [batch("lg-b", (75, 5000))], minute(75)).quiet) == 0
+
+
+def test_a_logger_that_has_left_kits_behind_is_not_quiet() -> None:
+    moved = 'logger = "lg-b", from = 2026-02-01T00:00:00Z'
+    text = REGISTRY.replace(moved, f"{moved}, to = 2026-03-01T01:10:00Z")
+    text = text.replace(
+        "monitoring = [", 'monitoring = [\n  { place = "room", logger = "lg-b", from = 2026-03-01T01:10:00Z },'
+    )
+    for kits_stay in (True, False):
+        if not kits_stay:
+            text = text.replace(
+                '"box", from = 2026-03-01T01:00:00Z', '"box", from = 2026-03-01T01:00:00Z, to = 2026-03-01T01:10:00Z'
+            )
+        state = begun_with(text, every_five("lg-a", 5, 70, 5000), every_five("lg-b", 5, 70, 5000))
+        for when in (75, 80):
+            sent = [batch("lg-a", (when, 5000)), batch("lg-b", (when, 5000))]
+            pipeline.adopt(state, pipeline.step(state, sent, minute(when)))
+        assert len(pipeline.step(state, [batch("lg-b", (85, 5000))], minute(85)).quiet) == (not kits_stay)
+
+
+def begun_with(text: str, *sent: ReadingBatch) -> State:
+    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
+    state, found = pipeline.start(registry(text), profiles, sent, now_ms=int(sent[0].at_ms[-1]), is_live=True)
+    pipeline.adopt(state, found)
+    return state
+
+
 def test_a_logger_that_will_be_moved_is_quiet_until_then() -> None:
     text = REGISTRY.replace(
         "monitoring = [", 'monitoring = [\n  { place = "spare", logger = "lg-a", from = 2026-03-01T01:20:00Z },'
     ).replace("place = [", 'place = [{ id = "spare", kind = "storage" }, ')
-    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
-    sent = [every_five("lg-a", 5, 65, 5000)]
-    state, found = pipeline.start(registry(text), profiles, sent, now_ms=minute(66), is_live=True)
-    pipeline.adopt(state, found)
+    state = begun_with(text, every_five("lg-a", 5, 65, 5000))
     pipeline.adopt(state, pipeline.step(state, [batch("lg-a", (70, 5000))], minute(70)))
     assert [len(pipeline.step(state, [every_five("lg-a", 75, to, 5000)], minute(to)).quiet) for to in (80, 85)] == [
         2,
