@@ -108,18 +108,18 @@ class Streams:
     def take(self, key: ChannelKey) -> tuple[Milliseconds, MilliCelsius] | None:
         """What waits in the ring of a channel, which is empty then; None if nothing does."""
         row = self._row_of.get(key)
-        if row is None or not self._table[row, rings.COUNT]:
+        count = 0 if row is None else self._table.item(row, rings.COUNT)
+        if not count:
             return None
-        count = int(self._table[row, rings.COUNT])
         self._table[row, rings.COUNT] = 0
         return self._ring_at[row, :count].copy(), self._ring_mc[row, :count].copy()
 
     def last_ms(self, key: ChannelKey) -> int:
         """The last instant of what waits in the ring of a channel; the beginning if nothing does."""
         row = self._row_of.get(key)
-        if row is None or not self._table[row, rings.COUNT]:
+        if row is None or not self._table.item(row, rings.COUNT):
             return BEGINNING_MS
-        return int(self._table[row, rings.LAST])
+        return self._table.item(row, rings.LAST)
 
     def waiting(self) -> Iterable[ChannelKey]:
         """The channels in whose rings anything waits."""
@@ -134,8 +134,8 @@ class Streams:
         """The last instant of quiet readings that are not in the record of their place; the beginning if all are."""
         latest_ms = BEGINNING_MS
         for row in self._rows_at.get(place, ()):
-            last_ms, read_ms = int(self._table[row, rings.LAST]), int(self._table[row, rings.READ])
-            if last_ms > read_ms:
+            last_ms = self._table.item(row, rings.LAST)
+            if last_ms > self._table.item(row, rings.READ):
                 latest_ms = max(latest_ms, last_ms)
         return latest_ms
 

@@ -371,6 +371,21 @@ def test_a_blocked_logger_is_not_quiet() -> None:
     assert len(pipeline.step(state, [batch("lg-b", (75, 5000))], minute(75)).quiet) == 0
 
 
+def test_a_logger_that_lags_behind_a_jump_of_its_place_is_not_quiet() -> None:
+    text = REGISTRY.replace('{ place = "box", logger = "lg-b"', '{ place = "room", logger = "lg-b"')
+    six = 'limit = [\n  { id = "above-6", above_c = 6.0, accumulated = "20h", source = "s" },'
+    state = begun_with(
+        text,
+        every_five("lg-a", 5, 70, 5000),
+        every_five("lg-b", 5, 70, 5000),
+        rules=RULES.replace("limit = [", six),
+    )
+    for when, mc in ((75, 5000), (80, 7000), (85, 7000)):
+        pipeline.adopt(state, pipeline.step(state, [batch("lg-b", (when, mc))], minute(when)))
+    assert len(pipeline.step(state, [batch("lg-b", (90, 7000))], minute(90)).quiet) == 1
+    assert len(pipeline.step(state, [batch("lg-a", (75, 7000))], minute(90)).quiet) == 0
+
+
 def test_a_logger_that_has_left_kits_behind_is_not_quiet() -> None:
     moved = 'logger = "lg-b", from = 2026-02-01T00:00:00Z'
     text = REGISTRY.replace(moved, f"{moved}, to = 2026-03-01T01:10:00Z")
@@ -389,8 +404,8 @@ def test_a_logger_that_has_left_kits_behind_is_not_quiet() -> None:
         assert len(pipeline.step(state, [batch("lg-b", (85, 5000))], minute(85)).quiet) == (not kits_stay)
 
 
-def begun_with(text: str, *sent: ReadingBatch) -> State:
-    profiles = {"mab-017": parse_profile(RULES, "mab-017.toml")}
+def begun_with(text: str, *sent: ReadingBatch, rules: str = RULES) -> State:
+    profiles = {"mab-017": parse_profile(rules, "mab-017.toml")}
     state, found = pipeline.start(registry(text), profiles, sent, now_ms=int(sent[0].at_ms[-1]), is_live=True)
     pipeline.adopt(state, found)
     return state
