@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numba import njit
@@ -110,7 +110,7 @@ def _by_hand(small: Fleet, place: str, from_ms: int) -> tuple[int, int]:
     spans = list(chain.from_iterable(edges.values()))
     instants = sorted({instant for begin, end, _ in spans for instant in (begin, end)})
     above = known = 0
-    for begin, end in zip(instants, instants[1:], strict=False):
+    for begin, end in pairwise(instants):
         covering = [is_warm for first, last, is_warm in spans if first <= begin and end <= last]
         known += (end - begin) if covering else 0
         above += (end - begin) if any(covering) else 0

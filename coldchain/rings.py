@@ -17,8 +17,8 @@ LAST, GAP_AFTER, UNTIL, LOWEST, HIGHEST, COUNT, READ = 0, 1, 2, 3, 4, 5, 6
 FIELDS = 8
 """One cache line a row."""
 
-DEPTH = 16
-"""Readings in a ring: three cache lines."""
+DEPTH = 32
+"""Readings in a ring, 12 bytes each: a few percent of what a channel has in memory, and seldom full."""
 
 _BLOCK = 256
 """So many rows are fetched from memory one after the other, before any is looked at: half the time in random order."""
