@@ -94,8 +94,8 @@ system-for-demo: python
 	$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.warm: .venv/.installed coldchain/kernels.py coldchain/arrhenius.py
-	$(BIN)/python -c "import coldchain.kernels, coldchain.arrhenius"
+.venv/.warm: .venv/.installed coldchain/kernels.py coldchain/arrhenius.py coldchain/rings.py
+	$(BIN)/python -c "import coldchain.kernels, coldchain.arrhenius, coldchain.rings"
 	@touch $@
 
 # A peer that cannot be installed is no reason to measure nothing: its line in the table says that it is missing.
