@@ -11,8 +11,10 @@ from collections import ChainMap, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
 from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
@@ -30,6 +32,8 @@ __all__ = ["State", "Step", "adopt", "look", "lose", "replay", "silence", "start
 
 LostReadings = Mapping[ChannelKey, Collection[Lost]]
 NONE_LOST: LostReadings = {}
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 def start(
@@ -268,17 +272,18 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
     for key, numbers in by_channel.items():
         logger = state.registry.loggers.get(key.logger)
         mine = [batches[number] for number in numbers]
-        verified = [history.is_verified(batch, logger) for batch in mine]
-        believed = np.concatenate(verified)
-        is_fresh = np.empty(len(believed), np.bool_)
-        at = np.concatenate([batch.at_ms for batch in mine])
-        temperature = plausible(np.concatenate([batch.temperature_mc for batch in mine]))
+        believed = _joined([history.is_verified(batch, logger) for batch in mine])
+        at = _joined([batch.at_ms for batch in mine])
+        temperature = plausible(_joined([batch.temperature_mc for batch in mine]))
+        is_fresh = np.zeros(len(believed), np.bool_)
+        are_all = bool(believed.all())
         if believed.any():
-            is_fresh[believed] = scene.merge(key, at[believed], temperature[believed])
-            new_at = at[believed & is_fresh] if is_fresh[believed].any() else at[:0]
+            those = slice(None) if are_all else believed
+            is_fresh[those] = scene.merge(key, at[those], temperature[those])
+            new_at = at[is_fresh]
             if logger is not None and len(new_at):
                 changed[key] = history.changed_from_ms(scene.series[key], int(new_at.min()), logger)
-        if not believed.all():
+        if not are_all:
             before = state.unverified.get(key, EMPTY)
             unverified[key], is_fresh[~believed] = history.merge(before, at[~believed], temperature[~believed])
         offset = 0
@@ -287,6 +292,10 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
             offset += len(batch)
     arrivals = sum(len(batch) for batch in batches)
     return Step(tuple(fresh), series=scene.series.maps[0], unverified=unverified, arrivals=arrivals), changed
+
+
+def _joined(parts: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _lose(scene: Scene, lost: LostReadings) -> dict[ChannelKey, int]:

@@ -161,4 +161,4 @@ def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tupl
 def plausible(temperature_mc: MilliCelsius) -> MilliCelsius:
     """Temperatures with what no probe can measure as faults."""
     impossible = (temperature_mc < ABSOLUTE_ZERO_MC) | (temperature_mc > HIGHEST_MC)
-    return np.where(impossible, np.int32(FAULT_MC), temperature_mc)
+    return np.where(impossible, np.int32(FAULT_MC), temperature_mc) if impossible.any() else temperature_mc
