@@ -16,7 +16,7 @@ PEERS := .venv/bench
 WITH_PEERS := PYTHONPATH=$(CURDIR)/$(PEERS)
 NODE_RED := benchmarks/peers/node-red
 # What is compiled when it is first imported, and cached.
-KERNELS := arrhenius dwell kernels segments
+KERNELS := arrhenius dwell kernels rings segments
 # The decision core: small enough to run again uncompiled, and compiled with every array index checked.
 CORE_TESTS := tests/test_kernels.py tests/test_history.py tests/test_exposure.py tests/test_stability.py tests/test_pipeline.py
 

@@ -29,6 +29,7 @@ from benchmarks import (
     restart,
     scaling,
     start,
+    streaming,
     trailing,
 )
 from benchmarks.harness import Found, hurry, standing_for, without_a_line
@@ -44,6 +45,7 @@ def steps(share: int, folder: Path) -> list[tuple[str | None, Callable[[], Seque
     """Every benchmark, and the goal that its lines stand for unless they name one; of what takes long a `share`."""
     return [
         ("B1", lambda: replay_race.measure(share)),
+        ("B2", lambda: streaming.measure(share)),
         ("B3", lambda: trailing.measure(share)),
         ("B4", lambda: guarding.measure(share)),
         ("B5", exactness.measure),

@@ -106,7 +106,7 @@ def merge(series: Series, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> 
     if not len(at_ms):
         return series, np.zeros(0, np.bool_)
     follows = not len(series) or at_ms[0] > series.at_ms[-1]
-    if follows and (np.diff(at_ms) > 0).all():
+    if follows and (at_ms[1:] > at_ms[:-1]).all():
         appended = np.concatenate([series.at_ms, at_ms]), np.concatenate([series.temperature_mc, temperature_mc])
         return Series(*appended, series.since_ms), np.ones(len(at_ms), np.bool_)
     kept = int(np.searchsorted(series.at_ms, at_ms.min(), side="left"))

@@ -93,7 +93,7 @@ def evaluation_instant(scene: Scene, route: Sequence[CustodySegment], silent_unt
 
 def is_silent(scene: Scene, place: str, now_ms: int) -> bool:
     """Whether nothing is known of a place, or nothing for longer than its gap."""
-    known_ms = history.last_known_ms(scene.places.get(place, NOTHING))
+    known_ms = scene.last_known_ms(place)
     return known_ms is None or now_ms - known_ms > _gap_after_ms(scene.state.registry, place, now_ms)
 
 

@@ -92,8 +92,8 @@ def _started(
 def put_away(kept: Kept, now_ms: int, keep_ms: int, most: int = PLACES_AT_ONCE) -> int:
     """Let the places that hold more than twice what is to be kept put the older part away; how many there are left."""
     oldest_ms = now_ms - 2 * keep_ms
-    places = kept.state.places
-    due = [place for place in kept.state.registry.places if places.get(place, NOTHING).since_ms < oldest_ms]
+    records = kept.state.records
+    due = [place for place in kept.state.registry.places if records.get(place, NOTHING).since_ms < oldest_ms]
     if due:
         pipeline.adopt(kept.state, retention.put_away(kept.state, now_ms - keep_ms, now_ms, due[:most]))
     return max(0, len(due) - most)

@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 
 from coldchain.alarms import Kind
 from coldchain.errors import EnvironmentFailed
-from coldchain.history import Series
 from coldchain.ledger import queries
 from coldchain.ledger.entries import Message
 from coldchain.readings import ChannelKey, ReadingBatch
@@ -134,15 +133,17 @@ class AlarmCollector(Collector):
         yield alarms
 
 
-def silent_loggers(registry: Registry, series: Mapping[ChannelKey, Series], now_ms: int) -> int:
-    """How many loggers that watch a place now have said nothing for longer than their gap, or nothing at all."""
+def silent_loggers(registry: Registry, last_ms: Callable[[ChannelKey], int | None], now_ms: int) -> int:
+    """How many loggers that watch a place now have said nothing for longer than their gap, or nothing at all.
+
+    `last_ms`: of the last reading of a channel, None if there is none.
+    """
     silent = set()
     for entry in registry.monitoring:
         if not entry.from_ms < now_ms <= (now_ms if entry.to_ms is None else entry.to_ms):
             continue
-        said = series.get(ChannelKey(entry.logger, entry.channel))
-        last_ms = int(said.at_ms[-1]) if said else entry.from_ms
-        if now_ms - last_ms > registry.loggers[entry.logger].gap_after_ms:
+        said_ms = last_ms(ChannelKey(entry.logger, entry.channel))
+        if now_ms - (entry.from_ms if said_ms is None else said_ms) > registry.loggers[entry.logger].gap_after_ms:
             silent.add(entry.logger)
     return len(silent)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,12 +40,12 @@ class Patience:
 class Waits:
     """Collects how long the kit groups that are judged in a step can wait, for the patience of their places.
 
-    `before`: the patience of every place so far. `complete`: the places all of whose groups are judged in this step.
-    `registered`: what the registry says of each place.
+    `before`: the patience of every place so far. `complete`: the places all of whose groups that were there after an
+    instant are judged in this step, and that instant. `registered`: what the registry says of each place.
     """
 
     def __init__(
-        self, before: Mapping[str, Patience], complete: Collection[str], registered: Mapping[str, Place]
+        self, before: Mapping[str, Patience], complete: Mapping[str, int], registered: Mapping[str, Place]
     ) -> None:
         self._before, self._complete, self._registered = before, complete, registered
         self._until_ms: dict[str, int] = {}
@@ -74,7 +74,9 @@ class Waits:
         found = {}
         for place, until_ms in self._until_ms.items():
             if place in self._complete:
-                found[place] = _at_place(places[place], self._measures[place].values(), until_ms)
+                waits = _at_place(places[place], self._measures[place].values(), until_ms)
+                # who had left by then is not asked, and may have had narrower bounds
+                found[place] = replace(waits, calm_since_ms=max(waits.calm_since_ms, self._complete[place]))
             else:
                 before = self._before[place]
                 found[place] = replace(before, until_ms=min(before.until_ms, until_ms))
@@ -151,6 +153,8 @@ def _until_ms(
     `route`: the whole one; `record`: at least the longest window of the kit's own.
     """
     known_to_ms = there.as_of_ms
+    if all(end_ms(segment) <= known_to_ms for segment in route if segment.place == place.id):
+        return OPEN_END_MS  # it has left
     until_ms = OPEN_END_MS
     is_there = False
     for segment in route:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections import ChainMap, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coldchain import history, judgement, patience, quarantine, rulebook, stability, tally
-from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Record, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Series
 from coldchain.model import OPEN_END_MS, Assessment, EarlyWarning, Kind, QuarantineEvent
 from coldchain.patience import Waits
 from coldchain.profiles import StabilityProfile
@@ -29,6 +32,8 @@ __all__ = ["State", "Step", "adopt", "look", "lose", "replay", "silence", "start
 
 LostReadings = Mapping[ChannelKey, Collection[Lost]]
 NONE_LOST: LostReadings = {}
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 def start(
@@ -63,17 +68,17 @@ def start(
     silent = _silent(scene, now_ms) if is_live else {}
     groups = {group.id: judgement.first_change_ms(group.fate.route, changed) for group in registry.groups.values()}
     since = {group: OPEN_END_MS if first_ms is None else first_ms for group, first_ms in groups.items()}
-    found = _judge(scene, since, silent, now_ms, registry.places)
+    found = _judge(scene, since, silent, now_ms, dict.fromkeys(registry.places, BEGINNING_MS))
     return state, replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
 
 
 def _recollect(state: State, remembered: Remembered) -> None:
-    state.series, state.unverified = dict(remembered.series), dict(remembered.unverified)
+    state.settled, state.unverified = dict(remembered.series), dict(remembered.unverified)
     state.lost = dict(remembered.lost)
     state.tallies, state.silent_until = dict(remembered.tallies), dict(remembered.silent_until)
     state.arrivals = remembered.arrivals
     for place, (since_ms, known_ms) in remembered.put_away.items():
-        state.places[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
+        state.records[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
 
 
 def empty(
@@ -99,11 +104,17 @@ def empty(
 
 def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
     """What new readings change: only the kit groups whose places they reach are judged again, and these only where
-    what changed can matter to them."""
-    scene = Scene(state)
-    merged, channels_from = _merge(scene, batches)
+    what changed can matter to them. Quiet readings, which can change nothing (`streams`), are not even looked at."""
+    is_quiet, quiet = state.streams.sift(batches, state.registry.places_watched_by)
+    if all(is_quiet):
+        return Step(tuple(batches), quiet, arrivals=len(quiet))
+    scene = Scene(state, quiet)
+    merged, channels_from = _merge(scene, [batch for batch, calm in zip(batches, is_quiet, strict=True) if not calm])
     found = _changed(scene, channels_from, now_ms)
-    return replace(found, fresh=merged.fresh, unverified=merged.unverified, arrivals=merged.arrivals)
+    looked_at = iter(merged.fresh)
+    fresh = tuple(batch if calm else next(looked_at) for batch, calm in zip(batches, is_quiet, strict=True))
+    arrivals = merged.arrivals + len(quiet)
+    return replace(found, fresh=fresh, quiet=scene.quiet, unverified=merged.unverified, arrivals=arrivals)
 
 
 def nothing(_state: State, _now_ms: int) -> Step:
@@ -126,7 +137,7 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
     changed: dict[str, int] = {}
     for place, from_ms in sorted(_places_from(state.registry, channels_from).items()):
         # what is known beyond where the place ended is new, the gap before a reading included
-        new_from_ms = min(from_ms, _known_to_ms(state.places.get(place, NOTHING)))
+        new_from_ms = min(from_ms, scene.known_to_ms(place))
         record = scene.renew(place, from_ms)
         if not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
             changed[place] = from_ms
@@ -136,10 +147,6 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
         if first_ms is not None:
             groups[group_id] = first_ms
     return _judge(scene, groups, {}, now_ms, changed)
-
-
-def _known_to_ms(record: Record) -> int:
-    return OPEN_END_MS if record.history is None else record.history.as_of_ms
 
 
 def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tuple[State, Step]:
@@ -153,15 +160,16 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
     state = empty(registry, profiles, as_of_ms=before.as_of_ms, is_live=before.is_live, archive=before.archive)
     state.events, state.warned, state.silent_until = before.events, before.warned, before.silent_until
     state.arrivals = before.arrivals
-    state.series, state.unverified, state.lost = dict(before.series), dict(before.unverified), dict(before.lost)
+    state.settled, state.unverified, state.lost = dict(before.series), dict(before.unverified), dict(before.lost)
     same = {place for place in registry.places if _is_alike(before.registry, registry, place)}
     others = registry.places.keys() - same
-    changed = {key for key in before.series.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
-    changed |= {ChannelKey(e.logger, e.channel) for place in others for e in registry.monitoring_of.get(place, ())}
+    changed = {key for key in before.settled.keys() | before.unverified.keys() if _is_other_logger(before, state, key)}
+    changed.update(key for place in others for key in registry.channels_of.get(place, ()))
     for key in changed:
         logger = registry.loggers.get(key.logger)
-        state.series[key], state.unverified[key] = read_again(before.archive, key, logger)
-    state.places = {place: before.places[place] for place in same & before.places.keys()}
+        state.settled[key], state.unverified[key] = read_again(before.archive, key, logger)
+    places = before.places
+    state.records = {place: places[place] for place in same & places.keys()}
     scene = Scene(state)
     for place in others:
         scene.renew(place, OPEN_END_MS)
@@ -264,17 +272,18 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
     for key, numbers in by_channel.items():
         logger = state.registry.loggers.get(key.logger)
         mine = [batches[number] for number in numbers]
-        verified = [history.is_verified(batch, logger) for batch in mine]
-        believed = np.concatenate(verified)
-        is_fresh = np.empty(len(believed), np.bool_)
-        at = np.concatenate([batch.at_ms for batch in mine])
-        temperature = plausible(np.concatenate([batch.temperature_mc for batch in mine]))
+        believed = _joined([history.is_verified(batch, logger) for batch in mine])
+        at = _joined([batch.at_ms for batch in mine])
+        temperature = plausible(_joined([batch.temperature_mc for batch in mine]))
+        is_fresh = np.zeros(len(believed), np.bool_)
+        are_all = bool(believed.all())
         if believed.any():
-            is_fresh[believed] = scene.merge(key, at[believed], temperature[believed])
-            new_at = at[believed & is_fresh] if is_fresh[believed].any() else at[:0]
+            those = slice(None) if are_all else believed
+            is_fresh[those] = scene.merge(key, at[those], temperature[those])
+            new_at = at[is_fresh]
             if logger is not None and len(new_at):
                 changed[key] = history.changed_from_ms(scene.series[key], int(new_at.min()), logger)
-        if not believed.all():
+        if not are_all:
             before = state.unverified.get(key, EMPTY)
             unverified[key], is_fresh[~believed] = history.merge(before, at[~believed], temperature[~believed])
         offset = 0
@@ -283,6 +292,10 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
             offset += len(batch)
     arrivals = sum(len(batch) for batch in batches)
     return Step(tuple(fresh), series=scene.series.maps[0], unverified=unverified, arrivals=arrivals), changed
+
+
+def _joined(parts: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _lose(scene: Scene, lost: LostReadings) -> dict[ChannelKey, int]:
@@ -315,12 +328,12 @@ def _judge(
     groups: Mapping[str, int],
     silent: Mapping[str, int],
     now_ms: int,
-    complete: Collection[str] = (),
+    complete: Mapping[str, int] = MappingProxyType({}),
 ) -> Step:
     """Assess kit groups again, each once, and find what that changes among the events of their kits.
 
     `groups`: each with the first instant of its custody that may differ. `complete`: the places all of whose groups
-    that may differ are among them.
+    that were there after an instant are among them, and that instant.
     """
     state = scene.state
     silent_until = ChainMap(dict(silent), state.silent_until)

@@ -74,6 +74,14 @@ class Registry:
         return {place: tuple(entries) for place, entries in by_place.items()}
 
     @cached_property
+    def channels_of(self) -> Mapping[str, tuple[ChannelKey, ...]]:
+        """The logger channels that watch each place at any time."""
+        return {
+            place: tuple(dict.fromkeys(ChannelKey(entry.logger, entry.channel) for entry in entries))
+            for place, entries in self.monitoring_of.items()
+        }
+
+    @cached_property
     def places_watched_by(self) -> Mapping[ChannelKey, tuple[str, ...]]:
         """The places each logger channel watches at any time."""
         places: dict[ChannelKey, set[str]] = defaultdict(set)

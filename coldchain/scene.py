@@ -1,32 +1,55 @@
 """What a step looks at: the state, with the step's own changes laid over it, and the whole past where it is needed.
 
 A state in a service keeps the last days in memory and has put the rest away; what reaches back further is read again
-from the archive, once per step. Nothing here changes the state.
+from the archive, once per step. Nothing here changes what the state knows; quiet readings that wait are brought to
+where they belong when anybody looks there.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coldchain import history
-from coldchain.history import EMPTY, NOTHING, Record, Series
+from coldchain.history import BEGINNING_MS, EMPTY, NOTHING, Record, Series
 from coldchain.model import OPEN_END_MS, Logger
 from coldchain.readings import ABSOLUTE_ZERO_MC, FAULT_MC, HIGHEST_MC, ChannelKey, Lost, MilliCelsius, Milliseconds
-from coldchain.state import Archive, State
+from coldchain.state import Archive, State, place_record
+from coldchain.streams import NONE_QUIET, Quiet
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class _Laid(ChainMap[_K, _V]):
+    """What a step has changed, laid over what the state knows; that is brought up to date where it is looked at."""
+
+    def __init__(self, below: dict[_K, _V], bring: Callable[[_K], None]) -> None:
+        super().__init__({}, below)
+        self._bring = bring
+
+    def __getitem__(self, key: _K) -> _V:
+        above, below = self.maps
+        if key not in above:
+            self._bring(key)
+        return above[key] if key in above else below[key]
 
 
 class Scene:
     """A state under change. `series`, `places`, `lost`: as they will be; their first maps hold what the step has
-    changed. `whole`: the channels of which it has needed everything."""
+    changed. `quiet`: readings of the step that change nothing, less those of places that something else has made it
+    look at. `whole`: the channels of which it has needed everything."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, quiet: Quiet = NONE_QUIET) -> None:
         self.state = state
-        self.series: ChainMap[ChannelKey, Series] = ChainMap({}, state.series)
-        self.places: ChainMap[str, Record] = ChainMap({}, state.places)
+        self.quiet = quiet
+        self._quiet_rows = set(quiet.row.tolist())
+        self.series: ChainMap[ChannelKey, Series] = _Laid(state.settled, self._bring_channel)
+        self.places: ChainMap[str, Record] = _Laid(state.records, self._bring_place)
         self.lost: ChainMap[ChannelKey, tuple[Lost, ...]] = ChainMap({}, state.lost)
         self.whole: dict[ChannelKey, Series] = {}
         self._whole_places: dict[str, Record] = {}
@@ -56,7 +79,7 @@ class Scene:
 
     def renew(self, place: str, changed_from_ms: int) -> Record:
         """The record of a place whose channels have changed from an instant on."""
-        before = self.state.places.get(place, NOTHING)
+        before = self.state.records.get(place, NOTHING)
         if changed_from_ms < before.since_ms:
             self.places[place] = history.put_away(self.whole_place(place), before.since_ms)
         else:
@@ -65,11 +88,10 @@ class Scene:
 
     def whole_place(self, place: str) -> Record:
         """Everything known of a place, what has been put away included."""
-        if self.state.places.get(place, NOTHING).since_ms == NOTHING.since_ms:
+        if self.state.records.get(place, NOTHING).since_ms == NOTHING.since_ms:
             return self.places.get(place, NOTHING)
         if place not in self._whole_places:
-            keys = {ChannelKey(m.logger, m.channel) for m in self.state.registry.monitoring_of.get(place, ())}
-            whole = {key: self.whole_series(key) for key in keys}
+            whole = {key: self.whole_series(key) for key in self.state.registry.channels_of.get(place, ())}
             self._whole_places[place] = self._record(place, whole, NOTHING)
         return self._whole_places[place]
 
@@ -78,20 +100,51 @@ class Scene:
         if self.places.get(place, NOTHING).since_ms <= since_ms:
             return
         self.places[place] = history.put_away(self.whole_place(place), since_ms)
-        for monitoring in self.state.registry.monitoring_of.get(place, ()):
-            key = ChannelKey(monitoring.logger, monitoring.channel)
+        for key in self.state.registry.channels_of.get(place, ()):
             if self.series.get(key, EMPTY).since_ms > since_ms:
                 self.series[key] = history.put_away_readings(self.whole_series(key), since_ms)
 
+    def known_to_ms(self, place: str) -> int:
+        """Up to when the state knows anything of a place or knows that it is unknown; an open end if nothing."""
+        known = self.state.records.get(place, NOTHING).history
+        return OPEN_END_MS if known is None else max(known.as_of_ms, self.state.streams.unread_ms(place))
+
+    def last_known_ms(self, place: str) -> int | None:
+        """The last instant at which anything is known of a place, None if nothing is."""
+        known_ms = history.last_known_ms(self.places.maps[0].get(place) or self.state.records.get(place, NOTHING))
+        if place in self.places.maps[0]:
+            return known_ms
+        unread_ms = self.state.streams.unread_ms(place)
+        return known_ms if unread_ms == BEGINNING_MS else max(unread_ms, known_ms or unread_ms)
+
     def _record(self, place: str, series: Mapping[ChannelKey, Series], before: Record) -> Record:
-        monitoring = self.state.registry.monitoring_of.get(place, ())
-        channels = {}
-        for entry in monitoring:
-            key = ChannelKey(entry.logger, entry.channel)
-            if key in series and key not in channels:
-                logger = self.state.registry.loggers[key.logger]
-                channels[key] = history.channel_record(key, series[key], logger, self.lost.get(key, ()))
-        return history.place_record(monitoring, channels, before)
+        return place_record(self.state.registry, place, series, self.lost, before)
+
+    def _bring_channel(self, key: ChannelKey) -> None:
+        self.state.settle(key)
+        if not self._quiet_rows:
+            return
+        for place in self.state.registry.places_watched_by.get(key, ()):
+            self._look_at_quiet(place)
+
+    def _bring_place(self, place: str) -> None:
+        self.state.settle_place(place)
+        if self._quiet_rows:
+            self._look_at_quiet(place)
+
+    def _look_at_quiet(self, place: str) -> None:
+        """Take the quiet readings of a place into what the step changes."""
+        rows = self.state.streams.rows_at(place)
+        if self._quiet_rows.isdisjoint(rows):
+            return
+        self._quiet_rows.difference_update(rows)
+        there = np.isin(self.quiet.row, rows)
+        found, self.quiet = self.quiet.select(there), self.quiet.select(~there)
+        for row in np.unique(found.row).tolist():
+            key, mine = self.state.streams.keys[row], found.select(found.row == row)
+            self.state.settle(key)
+            self.merge(key, mine.at_ms, mine.temperature_mc)
+        self.places[place] = self._record(place, self.series, self.state.records[place])
 
 
 def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tuple[Series, Series]:
@@ -110,4 +163,4 @@ def read_again(archive: Archive, key: ChannelKey, logger: Logger | None) -> tupl
 def plausible(temperature_mc: MilliCelsius) -> MilliCelsius:
     """Temperatures with what no probe can measure as faults."""
     impossible = (temperature_mc < ABSOLUTE_ZERO_MC) | (temperature_mc > HIGHEST_MC)
-    return np.where(impossible, np.int32(FAULT_MC), temperature_mc)
+    return np.where(impossible, np.int32(FAULT_MC), temperature_mc) if impossible.any() else temperature_mc

@@ -228,7 +228,7 @@ class Service:
             self._store(Portion(), pipeline.silence)
             self.writer.guarded(self.writer.tidy)
             state = self.writer.kept.state
-            self._metrics.silent_loggers(silent_loggers(state.registry, state.series, self._clock()))
+            self._metrics.silent_loggers(silent_loggers(state.registry, state.last_ms, self._clock()))
 
     def _ask_gateways(self) -> None:
         """Ask for what is missing, and to hold back while the disk fills; what was asked for in vain is unknown time

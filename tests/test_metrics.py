@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from coldchain.errors import EnvironmentFailed
-from coldchain.history import Series
 from coldchain.ledger.ledger import Ledger
 from coldchain.metrics import LagCollector, LedgerCollector, ServiceMetrics, serve, silent_loggers
 from coldchain.readings import ChannelKey
@@ -86,11 +84,8 @@ def test_a_logger_on_watch_is_silent_when_its_gap_is_over(
     last_minute: int | None, now_minute: int, silent: int
 ) -> None:
     registry = parse_registry([("registry.toml", REGISTRY.replace("from = 2026-03-01T00", "from = 2026-03-01T10"))])
-    series = {}
-    if last_minute is not None:
-        at = np.array([START_MS + last_minute * MINUTE_MS], np.int64)
-        series[ChannelKey("lg-1", "1")] = Series(at, np.array([5000], np.int32))
-    assert silent_loggers(registry, series, START_MS + now_minute * MINUTE_MS) == silent
+    last_ms = {} if last_minute is None else {ChannelKey("lg-1", "1"): START_MS + last_minute * MINUTE_MS}
+    assert silent_loggers(registry, last_ms.get, START_MS + now_minute * MINUTE_MS) == silent
 
 
 def test_a_logger_that_watches_nothing_any_more_is_not_silent() -> None:
@@ -100,5 +95,5 @@ def test_a_logger_that_watches_nothing_any_more_is_not_silent() -> None:
     )
     assert ended != PAST_REGISTRY
     registry = parse_registry([("registry.toml", ended)])
-    assert silent_loggers(registry, {}, START_MS + 20 * 1440 * MINUTE_MS) == 0
-    assert silent_loggers(registry, {}, START_MS + 60 * MINUTE_MS) == 1
+    assert silent_loggers(registry, lambda _: None, START_MS + 20 * 1440 * MINUTE_MS) == 0
+    assert silent_loggers(registry, lambda _: None, START_MS + 60 * MINUTE_MS) == 1

@@ -15,7 +15,7 @@ from coldchain.profiles import parse_profile
 from coldchain.readings import ReadingBatch
 from coldchain.registry import KitGroup
 from coldchain.scene import Scene
-from test_pipeline import RULES, batch, every_five, minute, registry
+from test_pipeline import REGISTRY, RULES, batch, every_five, minute, registry
 
 MKT = RULES.replace(
     "limit = [",
@@ -138,6 +138,34 @@ def test_late_readings_in_a_calm_stretch_change_nothing_and_hot_ones_are_looked_
     assert looks == []
     found = feed(state, batch("lg-a", (33, 9000)), now=61)
     assert {assessment.verdict for assessment in found.outcomes.values()} == {"within_allowance"}
+
+
+def test_late_heat_is_noticed_for_a_kit_that_had_left_before_the_place_began_to_wait() -> None:
+    in_one_room = REGISTRY.replace('{ place = "box", logger = "lg-b"', '{ place = "room", logger = "lg-b"')
+    sensitive = in_one_room.replace(
+        '{ id = "K-3", batch = "B22", trial = "TRIAL-7", profile = "mab-017" }',
+        '{ id = "K-3", batch = "B22", trial = "TRIAL-7", profile = "six" }',
+    )
+    six = RULES.replace("mab-017", "six").replace("above_c = 8.0", "above_c = 6.0").replace('"20min"', '"0s"')
+    profiles = {"mab-017": parse_profile(RULES, "r.toml"), "six": parse_profile(six, "six.toml")}
+    state, found = pipeline.start(
+        registry(sensitive), profiles, [every_five("lg-a", 5, 55, 5000)], now_ms=minute(56), is_live=True
+    )
+    pipeline.adopt(state, found)
+    for when in range(60, 95, 5):
+        feed(state, batch("lg-a", (when, 5000)), now=when)
+    feed(state, batch("lg-a", (95, 6500)), now=95)
+    feed(state, batch("lg-a", (100, 5000)), now=100)
+    found = feed(state, batch("lg-b", (35, 7000)), now=101)
+    assert [(event.kit, event.breached_at_ms) for event in found.events] == [("K-3", minute(30))]
+
+
+def test_a_place_waits_though_a_kit_that_has_left_it_is_judged_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = living(every_five("lg-a", 5, 70, 5000), every_five("lg-b", 65, 70, 5000), now=71)
+    feed(state, batch("lg-b", (75, 9000)), now=75)
+    with counted_looks(monkeypatch) as looks:
+        feed(state, batch("lg-a", (75, 5000)), now=75)
+    assert looks == []
 
 
 def test_a_planned_hand_over_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
