@@ -11,6 +11,8 @@ from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
+from numba import njit
+from numpy.typing import NDArray
 
 from benchmarks.harness import Absent, Row, race
 from benchmarks.replay_core import (
@@ -134,7 +136,24 @@ def measure(share: int = 1) -> list[Row | Absent]:
         *_raced(f"{JOB}, 5 weeks each", weeks, GOALS, {"pandas": pandas_script}, {"polars", "duckdb"}),
         *_raced(f"{JOB}, a year each", years, GOALS, {}, {"polars"}),
         *_raced(f"{JOB}, the limit crossed at every reading", restless(weeks), WORST_GOALS, {}, set()),
+        *race(f"{JOB}, a year each", len(years), partial(ours, years), {"reading the columns": partial(_read, years)}),
+        Absent("core of a replay from packed columns", "readings are in memory as int64 and int32, never packed"),
     ]
+
+
+def _read(columns: Columns) -> int:
+    """The least that anybody has to do: look at every instant and every temperature once."""
+    return _sum(columns.at_ms, columns.temperature_mc)
+
+
+@njit("int64(int64[::1], int32[::1])")
+def _sum(at: NDArray[np.int64], temperature: NDArray[np.int32]) -> int:
+    total = 0
+    for i in range(len(at)):
+        total += at[i]
+    for i in range(len(temperature)):
+        total += temperature[i]
+    return total
 
 
 def _raced(
