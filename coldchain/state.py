@@ -81,9 +81,9 @@ class State:
             return None
         return max(int(series.at_ms[-1]), self.streams.last_ms(key))
 
-    def settle(self, key: ChannelKey) -> None:
-        """Bring the quiet readings of a channel into its series."""
-        waiting = self.streams.take(key)
+    def settle(self, key: ChannelKey, more: Quiet = NONE_QUIET) -> None:
+        """Bring the quiet readings of a channel into its series, and `more` that follow them."""
+        waiting = self.streams.take(key, more)
         if waiting is not None:
             self.settled[key], _ = history.merge(self.settled[key], *waiting)
 
@@ -214,7 +214,9 @@ def adopt(state: State, change: Step) -> None:
 
 
 def _keep(state: State, quiet: Quiet) -> None:
-    """Put quiet readings where they wait; a ring that is full is settled first."""
+    """Put quiet readings where they wait; what a ring cannot hold of a message is settled with it."""
     kept = 0
     while (kept := state.streams.append(quiet, kept)) < len(quiet):
-        state.settle(state.streams.keys[quiet.row[kept]])
+        rest = quiet.run(kept)
+        state.settle(state.streams.keys[quiet.row[kept]], rest)
+        kept += len(rest)

@@ -22,6 +22,8 @@ from coldchain.readings import ABSOLUTE_ZERO_MC, HIGHEST_MC, ChannelKey, Lost, M
 from coldchain.registry import Registry
 
 _FEWEST_ROWS = 16
+_LONGEST_RUN = 1024
+"""Readings of one stream are looked for no further than that: a longer message is settled in pieces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +37,13 @@ class Quiet:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def run(self, first: int) -> Quiet:
+        """Those from a position on that are of one stream."""
+        row = self.row[first:]
+        others = np.flatnonzero(row[:_LONGEST_RUN] != row[0])
+        own = slice(first, first + (int(others[0]) if len(others) else min(len(row), _LONGEST_RUN)))
+        return Quiet(self.row[own], self.at_ms[own], self.temperature_mc[own])
 
     def select(self, mask: NDArray[np.bool_]) -> Quiet:
         """Those where `mask` (bool[n]) is true."""
@@ -105,14 +114,18 @@ class Streams:
             self._table, self._ring_at, self._ring_mc, first, quiet.row, quiet.at_ms, quiet.temperature_mc
         )
 
-    def take(self, key: ChannelKey) -> tuple[Milliseconds, MilliCelsius] | None:
-        """What waits in the ring of a channel, which is empty then; None if nothing does."""
+    def take(self, key: ChannelKey, more: Quiet = NONE_QUIET) -> tuple[Milliseconds, MilliCelsius] | None:
+        """What waits in the ring of a channel, which is empty then, and `more` of it that never was in the ring; None
+        if there is nothing."""
         row = self._row_of.get(key)
         count = 0 if row is None else self._table.item(row, rings.COUNT)
         if not count:
             return None
         self._table[row, rings.COUNT] = 0
-        return self._ring_at[row, :count].copy(), self._ring_mc[row, :count].copy()
+        if len(more):
+            self._table[row, rings.LAST] = more.at_ms[-1]
+        at_ms = np.concatenate([self._ring_at[row, :count], more.at_ms])
+        return at_ms, np.concatenate([self._ring_mc[row, :count], more.temperature_mc])
 
     def last_ms(self, key: ChannelKey) -> int:
         """The last instant of what waits in the ring of a channel; the beginning if nothing does."""

@@ -291,8 +291,24 @@ def test_a_ring_that_is_full_is_emptied_into_the_series() -> None:
     state = living(every_five("lg-a", 5, 70, 5000), now=71)
     last = 70 + 5 * (2 * rings.DEPTH + 3)
     pipeline.adopt(state, pipeline.step(state, [every_five("lg-a", 75, last, 5000)], minute(last)))
-    assert len(state.settled[ROOM]) == 14 + 2 * rings.DEPTH
+    assert len(state.settled[ROOM]) == 14 + 2 * rings.DEPTH + 3
     assert state.series[ROOM].at_ms.tolist() == [minute(when) for when in range(5, last + 1, 5)]
+
+
+@pytest.mark.parametrize("length", [31, 33, 100, 1_024, 1_100])
+def test_a_message_longer_than_a_ring_is_settled_with_what_waits(length: int) -> None:
+    """Two of them and a single reading before each, so that rings hold something when they overflow."""
+    sent = [every_five("lg-a", 5, 60, 5000)]
+    state, now = living(*sent, now=61), 60
+    for count in (1, length, 1, length):
+        sent.append(every_five("lg-a", now + 5, now + 5 * count, 5000 + count % 7))
+        now += 5 * count
+        step = pipeline.step(state, sent[-1:], minute(now))
+        assert len(step.quiet) == count
+        pipeline.adopt(state, step)
+    assert state.last_ms(ROOM) == minute(now)
+    assert state.series[ROOM].at_ms.tolist() == [minute(when) for when in range(5, now + 1, 5)]
+    assert state.series[ROOM].temperature_mc.tolist() == [mc for one in sent for mc in one.temperature_mc.tolist()]
 
 
 def test_what_disturbs_a_place_takes_all_of_it_and_nothing_else() -> None:
