@@ -21,8 +21,9 @@ from coldchain.profiles import StabilityProfile
 from coldchain.readings import MilliCelsius, ReadingBatch
 from coldchain.registry import KitGroup, Registry
 
-STEPS = 200
 KEEP_MS = 3 * DAY_MS
+STEPS = KEEP_MS // INTERVAL_MS
+"""So many readings until the service puts the older part away again."""
 MOST_KITS = 1_000_000
 BRUTE_ROUNDS = 3
 BRUTE_READINGS, BRUTE_READINGS_OF_A_SHARE = 3, 2
