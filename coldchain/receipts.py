@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -21,6 +22,8 @@ from coldchain.sequence import Counter, Gap, Run, Runs
 
 MOST_REFUSED = 100
 MOST_RESENDS = 100
+MOST_TOPICS = 20_000
+"""Topics of which it is remembered whose they are."""
 
 _TOPIC = re.compile(r"coldchain/v1/(?P<gateway>[a-z0-9-]+/[a-z0-9-]+)/(?P<logger>[a-z0-9-]+)/readings")
 
@@ -157,6 +160,7 @@ class Receipts:
         return sum(gap.last - gap.first + 1 for _, gap in self._missing)
 
 
+@lru_cache(MOST_TOPICS)
 def gateway_of(topic: str) -> str | None:
     """The gateway of a native topic, such as `basel/gw-1`; None for a foreign one, which knows no receipts."""
     found = _TOPIC.fullmatch(topic)

@@ -7,28 +7,31 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from coldchain.ledger import audit
+from coldchain.ledger.audit import Block
 from coldchain.ledger.entries import Alert, Message
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
-from coldchain.readings import ReadingBatch
+from coldchain.readings import Milliseconds, ReadingBatch
+
+READINGS_AT_ONCE = 8192
+"""So many readings are looked at together: many small columns at the price of one, and none out of the cache."""
 
 
 def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], fresh: Sequence[ReadingBatch]) -> None:
     """Raw messages and the readings that were new in them, each link of the chain over both."""
-    owners = [position for position, message in enumerate(messages) for _ in message.batches]
-    blocks: list[list[tuple[Any, ...]]] = [[] for _ in messages]
-    for owner, batch in zip(owners, fresh, strict=True):
-        if len(batch):
-            blocks[owner].append(_block(batch))
     heads = audit.heads(connection)
-    before, rows = heads.message_hash, []
-    block_rows: list[tuple[Any, ...]] = []
-    for number, (message, own) in enumerate(zip(messages, blocks, strict=True), start=heads.message_id + 1):
+    before, rows, block_rows = heads.message_hash, [], []
+    if sum(len(message.batches) for message in messages) != len(fresh):
+        raise ValueError("what is fresh is not aligned with the batches of the messages")
+    blocks, at = _blocks(fresh), 0
+    for number, message in enumerate(messages, start=heads.message_id + 1):
+        own = [block for block in blocks[at : at + len(message.batches)] if block is not None]
+        at += len(message.batches)
         fields = (
             message.received_ms,
             message.source,
@@ -53,17 +56,53 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
     )
 
 
-def _block(batch: ReadingBatch) -> tuple[Any, ...]:
-    return (
+def _blocks(batches: Sequence[ReadingBatch]) -> list[Block | None]:
+    """Of each batch its row, None if it is empty. The columns of many are looked at together."""
+    blocks: list[Block | None] = []
+    part, readings = [], 0
+    for batch in batches:
+        part.append(batch)
+        readings += len(batch.at_ms)
+        if readings >= READINGS_AT_ONCE:
+            blocks += _blocks_of_part(part)
+            part, readings = [], 0
+    return blocks + _blocks_of_part(part)
+
+
+def _blocks_of_part(batches: Sequence[ReadingBatch]) -> list[Block | None]:
+    lengths = [len(batch.at_ms) for batch in batches]
+    filled = [batch for batch, n in zip(batches, lengths, strict=True) if n]
+    if not filled:
+        return [None] * len(batches)
+    at_ms = np.concatenate([batch.at_ms for batch in filled])
+    spans = iter(_spans(at_ms, np.array([n for n in lengths if n])))
+    return [_block(batch, n, *next(spans)) if n else None for batch, n in zip(batches, lengths, strict=True)]
+
+
+def _spans(at_ms: Milliseconds, lengths: NDArray[np.int64]) -> Iterable[tuple[int, int, bool]]:
+    """Of columns one after the other: the earliest and the latest instant of each [ms], and whether it is what these
+    two and its length say, a reading at every equal step in between."""
+    begins = np.cumsum(lengths) - lengths
+    first, last = np.minimum.reduceat(at_ms, begins), np.maximum.reduceat(at_ms, begins)
+    step = (last - first) // np.maximum(lengths - 1, 1)
+    follows = np.empty(len(at_ms), np.bool_)
+    np.equal(at_ms[1:] - at_ms[:-1], np.repeat(step, lengths)[1:], out=follows[1:])
+    follows[begins] = at_ms[begins] == first
+    is_even = np.logical_and.reduceat(follows, begins) & (at_ms[begins + lengths - 1] == last)
+    return zip(first.tolist(), last.tolist(), is_even.tolist(), strict=True)
+
+
+def _block(batch: ReadingBatch, n: int, first_ms: int, last_ms: int, is_even: bool) -> Block:
+    return Block(
         batch.logger,
         batch.channel,
         batch.boot,
         batch.seq,
-        len(batch),
-        int(batch.at_ms.min()),
-        int(batch.at_ms.max()),
-        batch.at_ms.astype(np.dtype("<i8")).tobytes(),
-        batch.temperature_mc.astype(np.dtype("<i4")).tobytes(),
+        n,
+        first_ms,
+        last_ms,
+        b"" if is_even else batch.at_ms.astype("<i8", copy=False).tobytes(),
+        batch.temperature_mc.astype("<i4", copy=False).tobytes(),
         batch.received_ms,
         _faults(batch.faults) if batch.faults else "{}",
     )
@@ -75,7 +114,7 @@ def _faults(faults: Mapping[int, str]) -> str:
 
 def _text(text: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate from a hostile payload must not stop a commit."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_assessments(connection: sqlite3.Connection, assessments: Mapping[str, Assessment], now_ms: int) -> None:
