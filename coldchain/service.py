@@ -161,15 +161,22 @@ class Service:
         self._watchdog.beat()
 
     def take(self) -> None:
-        """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
-        count = len(self._broker.arrived)
-        self._is_quiet = count < QUIET_BELOW
-        if not count or not self.writer.may_try:
-            return
-        portion = self.intake.read(self._broker.arrived, self.writer.kept.state.registry, time.monotonic())
-        if self._store(portion):
-            self._broker.acknowledge(count)
+        """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second.
+
+        One commit takes at most half of what may be in flight: with the other half, the broker and this process work at
+        the same time.
+        """
+        left = len(self._broker.arrived)
+        self._is_quiet = left < QUIET_BELOW
+        at_once = (self._settings.mqtt.max_inflight + 1) // 2
+        while left and self.writer.may_try:
+            arrived = self._broker.arrived[:at_once]
+            portion = self.intake.read(arrived, self.writer.kept.state.registry, time.monotonic())
+            if not self._store(portion):
+                return
+            self._broker.acknowledge(len(arrived))
             self._tell(portion)
+            left -= len(arrived)
 
     def take_waiting(self) -> None:
         """Read some of the messages that were put back, between those that arrive."""
