@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import decoding, guarding, ingest, memory, record, replay_race, restart
+from benchmarks import decoding, guarding, ingest, latency, memory, record, replay_race, restart
 from benchmarks.harness import ROUNDS, Absent, Figure, Found, Peer, Row
 from benchmarks.peers import contest
 
@@ -45,6 +45,7 @@ def measure(share: int) -> list[Found]:
         steps: list[Callable[[], Sequence[Found]]] = [
             *RACES,
             lambda: ingest.measure(share),
+            lambda: latency.measure(share),
             lambda: memory.measure(share),
             lambda: restart.measure(Path(folder), share),
             lambda: contest.measure(share),

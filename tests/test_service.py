@@ -5,7 +5,8 @@ import json
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -85,6 +86,7 @@ class Running:
         if tick:
             self.ticks.put(None)
         self.service.take()
+        self.service.tell_receipts(at_once=True)
         self.service.sweep(self.ticks)
         self.service.deliver()
 
@@ -171,6 +173,45 @@ def test_a_receipt_says_after_the_commit_what_is_stored(running: Running) -> Non
     assert [each["stored"] for each in receipts[1:]] == [stored(100, 102, [110, 110])] * 2
 
 
+def test_commits_in_quick_succession_share_a_receipt(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "RECEIPTS_EVERY_S", 60.0)
+    assert running.service.may_wait_s == service.TURN_S
+    for minute in (0, 1, 3):
+        running.broker.arrived = [arrived(payload(minute, 5000, boot=3, seq=minute))]
+        running.service.take()
+        running.service.tell_receipts()
+    assert [document["stored"] for _, document in running.broker.told] == [stored(0, 0)]
+    assert running.service.may_wait_s == service.TURN_S
+    running.service._next_receipts = time.monotonic() + 0.01
+    assert running.service.may_wait_s <= 0.01
+    running.service._next_receipts = 0.0
+    running.service.tell_receipts()
+    assert [document["stored"] for _, document in running.broker.told[1:]] == [stored(0, 1, [3, 3])]
+    running.service.tell_receipts(at_once=True)
+    assert len(running.broker.told) == 2
+
+
+def test_one_commit_takes_half_of_what_may_be_in_flight_and_each_is_acknowledged(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, sizes = running.ledger.save, []
+
+    def counted(messages: Sequence[Message], *rest: Any, **more: Any) -> int:
+        sizes.append((len(messages), running.broker.acknowledged))
+        if len(sizes) == 3:
+            raise EnvironmentFailed("ledger", "disk full")
+        return save(messages, *rest, **more)
+
+    monkeypatch.setattr(running.ledger, "save", counted)
+    running.broker.arrived = [arrived(payload(minute, 5000)) for minute in range(1200)]
+    running.service.take()
+    assert sizes == [(500, 0), (500, 500), (200, 1000)]
+    assert (running.broker.acknowledged, len(running.broker.arrived)) == (1000, 200)
+    running.service.take()
+    assert (running.broker.acknowledged, len(running.broker.arrived)) == (1200, 0)
+    assert sum(map(len, running.ledger.load_batches())) == 1200
+
+
 def test_nothing_is_receipted_that_is_not_stored(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: object, **_more: object) -> int:
         raise EnvironmentFailed("ledger", "disk full")
@@ -207,6 +248,7 @@ def test_what_a_gateway_sends_beyond_its_limit_is_kept_acknowledged_and_read_lat
     assert ledger.count_waiting() == 4
     assert running.broker.told[-1][1]["stored"] == stored(0, 0)
     running.service.take_waiting()
+    running.turn()
     assert ledger.count_waiting() == 0
     assert not running.service.has_waiting
     assert sum(map(len, ledger.load_batches())) == 5
