@@ -112,7 +112,7 @@ def messages(begin_ms: int, count: int) -> list[Sent]:
 def latencies(
     ledger: Path, sent: list[Sent], sent_s: NDArray[np.float64], looks: Looks, skip: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of all messages but the first: until each was durable, and of those that raise an event until it was visible [ms].
+    """Of all messages but the first: until each was durable; of those that raise an event until it was visible [ms].
 
     Raises AssertionError if anything is not stored as it was sent, or the events are others than were to be raised.
     """

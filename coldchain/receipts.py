@@ -85,8 +85,9 @@ class Receipts:
                 run = sequence.run_of(batch)
                 if run is not None and batch.boot is not None:
                     touched[Counter(gateway, batch.logger, batch.channel, batch.boot)].append(run)
-        for counter in touched.keys() - self.runs.keys():
-            self.runs[counter] = self.read(counter)
+        for counter in touched:
+            if counter not in self.runs:
+                self.runs[counter] = self.read(counter)
         runs = {counter: sequence.add(self.runs[counter], more) for counter, more in touched.items()}
         return Taken(runs, touched, refused)
 

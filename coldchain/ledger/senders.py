@@ -13,6 +13,8 @@ from coldchain.ledger.entries import LostReading, Waiting
 from coldchain.readings import ChannelKey, Lost
 from coldchain.sequence import Counter, Gap, Run, Runs
 
+_COMPACT_JSON = json.JSONEncoder(separators=(",", ":")).encode
+
 # DISTINCT would read every row of the index; this reads one for each sender.
 _SENDERS = """
     WITH RECURSIVE found (sender) AS (
@@ -29,7 +31,7 @@ def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Ru
     connection.executemany(
         "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
-        [(*counter, json.dumps(runs, separators=(",", ":")), len(runs) > 1) for counter, runs in counters.items()],
+        [(*counter, _COMPACT_JSON(runs), len(runs) > 1) for counter, runs in counters.items()],
     )
 
 
