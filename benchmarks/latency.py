@@ -3,7 +3,8 @@
 A real Mosquitto, `coldchain run` as a user starts it, and a publisher at a steady pace: each of many loggers says every
 second what it measures, each watches a room with a kit, and every tenth measures once above a limit of its kit. Another
 connection to the ledger looks all the time at what is committed. An instant counts only once every message is found
-stored and the events are those that the readings were made to raise.
+stored and the events are those that the readings were made to raise. Nothing is durable before the disk says so: what an
+append with fdatasync takes on the same disk right before and after is a line of its own.
 
 `python -m benchmarks.latency` prints these figures alone.
 """
@@ -11,6 +12,7 @@ stored and the events are those that the readings were made to raise.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,7 @@ UNTIL_FIRST_MS = 5000
 
 LIMIT, USUAL_MC, ABOVE_MC = "above-15", 5000, 16_000
 LOOK_EVERY_S = 0.0005
+APPENDS = 500
 GOAL_MS = 10.0
 
 
@@ -65,18 +68,20 @@ class Looks(NamedTuple):
 
 
 def measure(share: int = 1) -> list[Figure]:
-    """Four figures; a `share` of the time."""
+    """Five figures; a `share` of the time."""
     seconds = max(10, SECONDS // share)
     begin_ms = time.time_ns() // 1_000_000 + UNTIL_FIRST_MS
     sent = messages(begin_ms, PER_S * seconds)
     with tempfile.TemporaryDirectory() as folder, mosquitto(Path(folder)) as port:
         ledger, settings = _prepared(Path(folder), port, begin_ms)
+        disk_ms = _appends(Path(folder))
         with _service(Path(folder), settings):
             publisher, sent_s = raw_publisher.timed(port, [one.packet for one in sent], PER_S)
             looks = _look(ledger, len(sent), sum(one.kit is not None for one in sent))
             publisher.join()
         durable_ms, visible_ms = latencies(ledger, sent, np.array(sent_s), looks, WARM_S * PER_S)
-    figures = []
+        disk_ms += _appends(Path(folder))
+    figures = [Figure("an append of 4 KiB to the same disk, p99", float(np.percentile(disk_ms, 99)), "ms", None)]
     for what, found_ms in (("durable", durable_ms), ("its event visible", visible_ms)):
         job = f"published to {what}, {PER_S:,} messages/s of one reading, {len(found_ms):,} times"
         figures.append(Figure(f"{job}, median", float(np.median(found_ms)), "ms", None))
@@ -139,7 +144,7 @@ def latencies(
 
 def _look(ledger: Path, message: int, event: int) -> Looks:
     """Look until that many messages and events can be seen."""
-    looks: list[tuple[float, int, int]] = [(0.0, 0, 0)]
+    looks = [(0.0, 0, 0)]
     until_s = time.monotonic() + 120 + message / PER_S
     with queries.reading(ledger) as connection:
         query = "SELECT coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(rowid) FROM event), 0)"
@@ -151,6 +156,18 @@ def _look(ledger: Path, message: int, event: int) -> Looks:
             time.sleep(LOOK_EVERY_S)
     at_s, messages, events = zip(*looks, strict=True)
     return Looks(np.array(at_s), np.array(messages), np.array(events))
+
+
+def _appends(folder: Path) -> list[float]:
+    """How long appends to a file take until they are on the disk [ms]."""
+    found = []
+    with (folder / "appended").open("ab", buffering=0) as file:
+        for _ in range(APPENDS):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+            found.append(1000 * (time.perf_counter() - began))
+    return found
 
 
 @contextlib.contextmanager
