@@ -3,8 +3,8 @@
 A real Mosquitto, `coldchain run` as a user starts it, and a publisher at a steady pace: each of many loggers says every
 second what it measures, each watches a room with a kit, and every tenth measures once above a limit of its kit. Another
 connection to the ledger looks all the time at what is committed. An instant counts only once every message is found
-stored and the events are those that the readings were made to raise. Nothing is durable before the disk says so: what an
-append with fdatasync takes on the same disk right before and after is a line of its own.
+stored and the events are those that the readings were made to raise. Nothing is durable before the disk says so: what
+an append with fdatasync takes on the same disk right before and after is a line of its own.
 
 `python -m benchmarks.latency` prints these figures alone.
 """
