@@ -48,8 +48,12 @@ RECEIPTS_EVERY_S = 0.1
 """So often are gateways told what is stored: a message of its own for each of some forty commits a second would cost
 more than the commits."""
 
-THREADS_TAKE_TURNS_S = 0.0005
+THREADS_TAKE_TURNS_S = 0.0001
 """How long a thread that computes may make the loop wait; Python's 5 ms would be added to every wait of a commit."""
+
+WHOLE_COLLECTIONS = 1000
+"""Among so many of Python's collections of garbage one looks through all there is, which may take a tenth of a second;
+by default one in ten does."""
 
 QUIET_BELOW = 100
 """Messages of one turn; with fewer there is time for those that were put back."""
@@ -98,6 +102,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         service.load()
         gc.collect()
         gc.freeze()  # what it knows from the start stays: no collection shall stop the loop to look through it
+        gc.set_threshold(*gc.get_threshold()[:2], WHOLE_COLLECTIONS)
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)

@@ -7,6 +7,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,6 +20,7 @@ from coldchain.ledger.entries import Alert, Message
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.readings import Milliseconds, ReadingBatch
 
+ROWS_AT_ONCE = 16
 READINGS_AT_ONCE = 8192
 """So many readings are looked at together: many small columns at the price of one, and none out of the cache."""
 
@@ -25,7 +28,9 @@ READINGS_AT_ONCE = 8192
 def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], fresh: Sequence[ReadingBatch]) -> None:
     """Raw messages and the readings that were new in them, each link of the chain over both."""
     heads = audit.heads(connection)
-    before, rows, block_rows = heads.message_hash, [], []
+    before = heads.message_hash
+    rows: list[tuple[Any, ...]] = []
+    block_rows: list[tuple[Any, ...]] = []
     if sum(len(message.batches) for message in messages) != len(fresh):
         raise ValueError("what is fresh is not aligned with the batches of the messages")
     blocks, at = _blocks(fresh), 0
@@ -44,16 +49,33 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
         before = audit.message_link(before, fields, own)
         rows.append((number, *fields, message.payload, before))
         block_rows += [(number, *block) for block in own]
-    connection.executemany(
-        "INSERT INTO message (id, received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_many(
+        connection,
+        "INSERT INTO message (id, received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash)",
         rows,
     )
-    connection.executemany(
+    insert_many(
+        connection,
         "INSERT INTO reading_block (message_id, logger, channel, boot, seq, n, first_ms, last_ms, at_ms, "
-        "temperature_mc, received_ms, faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "temperature_mc, received_ms, faults)",
         block_rows,
     )
+
+
+def insert_many(
+    connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], otherwise: str = ""
+) -> None:
+    """Insert rows, in their order, many with one statement; `otherwise`: what to do with one that is there already.
+
+    Other threads may run at every statement and are waited for after it.
+    """
+    if not rows:
+        return
+    one = f"({', '.join('?' * len(rows[0]))})"
+    whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    many = (chain.from_iterable(rows[n : n + ROWS_AT_ONCE]) for n in range(0, whole, ROWS_AT_ONCE))
+    connection.executemany(f"{into} VALUES {', '.join([one] * ROWS_AT_ONCE)} {otherwise}", map(tuple, many))
+    connection.executemany(f"{into} VALUES {one} {otherwise}", rows[whole:])
 
 
 def _blocks(batches: Sequence[ReadingBatch]) -> list[Block | None]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from coldchain.ledger import audit
 from coldchain.ledger.entries import LostReading, Waiting
+from coldchain.ledger.records import insert_many
 from coldchain.readings import ChannelKey, Lost
 from coldchain.sequence import Counter, Gap, Run, Runs
 
@@ -28,10 +29,11 @@ _SENDERS = """
 
 def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Runs]) -> None:
     """Which numbers of gateways' counters are stored."""
-    connection.executemany(
-        "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
+    insert_many(
+        connection,
+        "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps)",
         [(*counter, _COMPACT_JSON(runs), len(runs) > 1) for counter, runs in counters.items()],
+        "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
     )
 
 

@@ -21,7 +21,9 @@ from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.model import Stage, StageUse, Verdict
 from coldchain.pipeline import Step
 from coldchain.readings import ReadingBatch
+from coldchain.sequence import Counter, Run
 from ledger_values import (
+    MINUTE_MS,
     NOW_MS,
     alert,
     assessment,
@@ -80,6 +82,25 @@ def test_instants_come_out_as_they_went_in_however_they_are_spaced(columns: list
             ledger.save((message(*batches),), Step(fresh=tuple(batches)), (), NOW_MS)
             assert [plain(each) for each in ledger.load_batches()] == [plain(each) for each in batches if len(each)]
             assert ledger.audit_verify().problems == ()
+
+
+@pytest.mark.parametrize("count", [0, 1, records.ROWS_AT_ONCE - 1, records.ROWS_AT_ONCE, 3 * records.ROWS_AT_ONCE + 2])
+def test_any_number_of_messages_is_written_in_their_order(ledger: Ledger, path: Path, count: int) -> None:
+    batches = [batch(first_ms=MINUTE_MS * n, n=2, logger=f"lg-{n}") for n in range(count)]
+    messages = [message(one, payload=b"%d" % n) for n, one in enumerate(batches)]
+    counters = {Counter("basel/gw-1", f"lg-{n}", "1", 3): (Run(n, n, 0, 0),) for n in range(count)}
+    for again in range(2):
+        fresh = tuple(batches) if not again else tuple(each.select(np.zeros(2, np.bool_)) for each in batches)
+        ledger.save(messages, Step(fresh=fresh), (), NOW_MS, counters=counters)
+        counters = {counter: (Run(0, again, 0, 0), Run(9, 9, 0, 0)) for counter in counters}
+    ledger.save((), Step(), (), NOW_MS, counters=counters)
+    with queries.reading(path) as connection:
+        payloads = [row[0] for row in connection.execute("SELECT payload FROM message ORDER BY id")]
+        blocks = connection.execute("SELECT message_id, logger FROM reading_block ORDER BY id").fetchall()
+    assert payloads == [b"%d" % n for n in range(count)] * 2
+    assert blocks == [(n + 1, f"lg-{n}") for n in range(count)]
+    assert ledger.counters_with_gaps() == counters
+    assert ledger.audit_verify().problems == ()
 
 
 def test_equal_steps_are_not_written_out(ledger: Ledger, path: Path) -> None:
