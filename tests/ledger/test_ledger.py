@@ -21,7 +21,7 @@ from coldchain.ledger.ledger import Ledger, LedgerChanged
 from coldchain.model import Stage, StageUse, Verdict
 from coldchain.pipeline import Step
 from coldchain.readings import ReadingBatch
-from coldchain.sequence import Counter, Run
+from coldchain.sequence import Counter, Run, Runs
 from ledger_values import (
     MINUTE_MS,
     NOW_MS,
@@ -88,7 +88,7 @@ def test_instants_come_out_as_they_went_in_however_they_are_spaced(columns: list
 def test_any_number_of_messages_is_written_in_their_order(ledger: Ledger, path: Path, count: int) -> None:
     batches = [batch(first_ms=MINUTE_MS * n, n=2, logger=f"lg-{n}") for n in range(count)]
     messages = [message(one, payload=b"%d" % n) for n, one in enumerate(batches)]
-    counters = {Counter("basel/gw-1", f"lg-{n}", "1", 3): (Run(n, n, 0, 0),) for n in range(count)}
+    counters: dict[Counter, Runs] = {Counter("basel/gw-1", f"lg-{n}", "1", 3): (Run(n, n, 0, 0),) for n in range(count)}
     for again in range(2):
         fresh = tuple(batches) if not again else tuple(each.select(np.zeros(2, np.bool_)) for each in batches)
         ledger.save(messages, Step(fresh=fresh), (), NOW_MS, counters=counters)
