@@ -28,6 +28,7 @@ from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
+from coldchain.registry import parse_registry
 from coldchain.service import Service
 from coldchain.throttle import Throttle
 from gateways.decoders import decoder
@@ -311,6 +312,14 @@ def test_an_unknown_logger_is_flagged_and_judged_once_it_is_registered(tmp_path:
     with queries.reading(tmp_path / "coldchain.db") as connection:
         (detail,) = connection.execute("SELECT detail FROM message").fetchone()
     assert detail == "unknown_logger: lg-1 is not registered"
+
+
+def test_what_the_registry_says_of_a_topic_is_asked_anew_when_it_has_changed() -> None:
+    intake, none, known = Intake(decoder(), Throttle(9, 9)), parse_registry([]), parse_registry([("r.toml", REGISTRY)])
+    details = [
+        intake.read([arrived(payload(0, 5000))], registry, 0.0).messages[0].detail for registry in (none, known, none)
+    ]
+    assert details == ["unknown_logger: lg-1 is not registered", "", "unknown_logger: lg-1 is not registered"]
 
 
 def test_a_refused_message_is_named_so_that_it_is_not_sent_for_ever(running: Running) -> None:

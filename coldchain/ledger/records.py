@@ -109,8 +109,9 @@ def _spans(at_ms: Milliseconds, lengths: NDArray[np.int64]) -> Iterable[tuple[in
     step = (last - first) // np.maximum(lengths - 1, 1)
     follows = np.empty(len(at_ms), np.bool_)
     np.equal(at_ms[1:] - at_ms[:-1], np.repeat(step, lengths)[1:], out=follows[1:])
-    follows[begins] = at_ms[begins] == first
-    is_even = np.logical_and.reduceat(follows, begins) & (at_ms[begins + lengths - 1] == last)
+    follows[begins] = True
+    # with no step back the first is the earliest and the last the latest
+    is_even = np.logical_and.reduceat(follows, begins)
     return zip(first.tolist(), last.tolist(), is_even.tolist(), strict=True)
 
 
