@@ -5,19 +5,24 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
-from coldchain.admission import admission
+from coldchain.admission import Admission, admission
 from coldchain.broker import Arrived
 from coldchain.errors import RejectedPayload
 from coldchain.ledger.entries import Message, Waiting, unstorable
+from coldchain.readings import ReadingBatch
 from coldchain.receipts import gateway_of
 from coldchain.registry import Registry
 from coldchain.throttle import Throttle
 from gateways.decoders import Decoded, Decoder, Node, NodeKey, Request, decoder, node_key
 
+MOST_TOPICS = 20_000
+"""Topics of which it is remembered whose they are and who may speak on them."""
+
 STALE = "a retained message is not a fresh reading"
+NOTHING = Decoded(())
 
 
 class Portion(NamedTuple):
@@ -39,6 +44,8 @@ class Intake:
 
     def __init__(self, reader: Decoder, throttle: Throttle) -> None:
         self._reader, self._throttle = reader, throttle
+        self._registry: Registry | None = None
+        self._admissions: dict[tuple[str, ...], Admission] = {}
         self.nodes: dict[NodeKey, Node] = {}
 
     def know(self, nodes: Mapping[NodeKey, Node]) -> None:
@@ -49,7 +56,7 @@ class Intake:
         """Messages at a monotonic instant [s]: those within their gateway's limit are read, the others put back."""
         within, beyond = [], []
         for one in arrived:
-            sender = sender_of(one)
+            sender = None if one.topic is None or one.is_retained else _sender(one.topic)
             if sender is None or self._throttle.admits(sender, now_s):
                 within.append(one)
             else:
@@ -68,29 +75,41 @@ class Intake:
         requests: list[Request] = []
         for one in arrived:
             message, found = heard(one, self._reader, known)
-            messages.append(_admitted(message, registry))
-            changed.update(found.nodes)
+            messages.append(self._admitted(message, registry) if message.batches else message)
+            if found.nodes:
+                changed.update(found.nodes)
             requests.extend(found.requests)
         return Portion(tuple(messages), nodes=changed, requests=tuple(requests))
 
+    def _admitted(self, message: Message, registry: Registry) -> Message:
+        """The message, without its readings if the registry does not let them in, or with what is odd about them."""
+        received_ms, topic, payload, batches, reason, before, source = message
+        said = self._admission(topic, batches, registry)
+        if said.refused is not None:
+            reason, detail = said.refused
+            return Message(received_ms, topic, payload, (), reason, detail, source)
+        if said.flags:
+            detail = "; ".join((before, *said.flags) if before else said.flags)
+            return Message(received_ms, topic, payload, batches, reason, detail, source)
+        return message
 
-def _admitted(message: Message, registry: Registry) -> Message:
-    """The message, without its readings if the registry does not let them in, or with what is odd about them."""
-    said = admission(message.topic, message.batches, registry)
-    if said.refused is not None:
-        reason, detail = said.refused
-        return replace(message, batches=(), reason=reason, detail=detail)
-    if said.flags:
-        return replace(message, detail="; ".join(filter(None, (message.detail, *said.flags))))
-    return message
+    def _admission(self, topic: str, batches: tuple[ReadingBatch, ...], registry: Registry) -> Admission:
+        """What the registry says, asked once for each topic and the loggers that speak on it."""
+        if registry is not self._registry or len(self._admissions) >= MOST_TOPICS:
+            self._registry, self._admissions = registry, {}
+        who = (topic, batches[0].logger) if len(batches) == 1 else (topic, *{batch.logger for batch in batches})
+        if who not in self._admissions:
+            self._admissions[who] = admission(topic, batches, registry)
+        return self._admissions[who]
 
 
-def sender_of(arrived: Arrived) -> str | None:
+@lru_cache(MOST_TOPICS)
+def _sender(topic: str) -> str | None:
     """Whose limit a message counts against: its gateway's, on foreign topics that of their first two levels. None where
     it cannot be put back: the messages of an edge node make sense only in their order."""
-    if arrived.topic is None or arrived.is_retained or node_key(arrived.topic) is not None:
+    if node_key(topic) is not None:
         return None
-    return gateway_of(arrived.topic) or "/".join(arrived.topic.split("/", 2)[:2])
+    return gateway_of(topic) or "/".join(topic.split("/", 2)[:2])
 
 
 def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
@@ -103,16 +122,15 @@ def received(arrived: Arrived, reader: Decoder | None = None) -> Message:
 
 def heard(arrived: Arrived, reader: Decoder, nodes: Mapping[NodeKey, Node]) -> tuple[Message, Decoded]:
     """The same of a message that may depend on what edge nodes have said before, and all that was found in it."""
-    nothing = Decoded(())
     received_ms, topic, payload = arrived[:3]
     if topic is None:
-        return Message(received_ms, "", payload, reason="topic_not_utf8", detail="its topic is no text"), nothing
+        return Message(received_ms, "", payload, reason="topic_not_utf8", detail="its topic is no text"), NOTHING
     if arrived.is_retained:
-        return Message(received_ms, topic, payload, reason="retained", detail=STALE), nothing
+        return Message(received_ms, topic, payload, reason="retained", detail=STALE), NOTHING
     try:
         found = reader.read(topic, payload, received_ms, nodes)
     except RejectedPayload as rejected:
-        return Message(received_ms, topic, payload, reason=rejected.reason, detail=rejected.detail), nothing
+        return Message(received_ms, topic, payload, reason=rejected.reason, detail=rejected.detail), NOTHING
     for batch in found.batches:
         if why := unstorable(batch):
             return Message(received_ms, topic, payload, reason="unstorable", detail=why), found

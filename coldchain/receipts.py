@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -21,6 +22,8 @@ from coldchain.sequence import Counter, Gap, Run, Runs
 
 MOST_REFUSED = 100
 MOST_RESENDS = 100
+MOST_TOPICS = 20_000
+"""Topics of which it is remembered whose they are."""
 
 _TOPIC = re.compile(r"coldchain/v1/(?P<gateway>[a-z0-9-]+/[a-z0-9-]+)/(?P<logger>[a-z0-9-]+)/readings")
 
@@ -60,6 +63,8 @@ class Receipts:
     gateways: set[str] = field(default_factory=set)
     known_lost: set[tuple[Counter, int, int]] = field(default_factory=set)
     _missing: dict[tuple[Counter, Gap], _Missing] = field(default_factory=dict)
+    _touched: defaultdict[Counter, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    _refused: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
     def know(self, runs: Mapping[Counter, Runs], lost: Iterable[LostReading], now_ms: int) -> None:
         """Take in what stands in the ledger."""
@@ -80,8 +85,9 @@ class Receipts:
                 run = sequence.run_of(batch)
                 if run is not None and batch.boot is not None:
                     touched[Counter(gateway, batch.logger, batch.channel, batch.boot)].append(run)
-        for counter in touched.keys() - self.runs.keys():
-            self.runs[counter] = self.read(counter)
+        for counter in touched:
+            if counter not in self.runs:
+                self.runs[counter] = self.read(counter)
         runs = {counter: sequence.add(self.runs[counter], more) for counter, more in touched.items()}
         return Taken(runs, touched, refused)
 
@@ -95,14 +101,29 @@ class Receipts:
         self.is_holding = is_holding
         return [_document(gateway, now_ms, is_holding) for gateway in sorted(self.gateways)]
 
-    def adopt(self, taken: Taken, now_ms: int) -> list[tuple[str, bytes]]:
-        """Make it the state, now that it is on disk; the receipts to publish, each with its topic."""
+    def adopt(self, taken: Taken, now_ms: int) -> None:
+        """Make it the state, now that it is on disk."""
         self._adopt(taken.runs, now_ms)
-        stored: dict[str, list[dict[str, object]]] = defaultdict(list)
         for counter, touched in taken.touched.items():
-            stored[counter.gateway].append(_stored(counter, taken.runs[counter], touched))
-        self.gateways.update(stored, taken.refused)
-        refused = {gateway: _refused(messages) for gateway, messages in taken.refused.items()}
+            self._touched[counter].extend(touched)
+            self.gateways.add(counter.gateway)
+        for gateway, messages in taken.refused.items():
+            self._refused[gateway] += messages
+            self.gateways.add(gateway)
+
+    @property
+    def are_due(self) -> bool:
+        """Whether there is anything of which gateways have not been told."""
+        return bool(self._touched or self._refused)
+
+    def documents(self, now_ms: int) -> list[tuple[str, bytes]]:
+        """The receipts for all that has been stored since the last ones, each with its topic."""
+        stored: dict[str, list[dict[str, object]]] = defaultdict(list)
+        for counter, touched in self._touched.items():
+            stored[counter.gateway].append(_stored(counter, self.runs[counter], touched))
+        refused = {gateway: _refused(messages) for gateway, messages in self._refused.items()}
+        self._touched.clear()
+        self._refused.clear()
         return [
             _document(gateway, now_ms, self.is_holding, stored=stored.get(gateway), refused=refused.get(gateway))
             for gateway in sorted(stored.keys() | refused.keys())
@@ -157,6 +178,7 @@ class Receipts:
         return sum(gap.last - gap.first + 1 for _, gap in self._missing)
 
 
+@lru_cache(MOST_TOPICS)
 def gateway_of(topic: str) -> str | None:
     """The gateway of a native topic, such as `basel/gw-1`; None for a foreign one, which knows no receipts."""
     found = _TOPIC.fullmatch(topic)

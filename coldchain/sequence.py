@@ -55,9 +55,10 @@ Runs = tuple[Run, ...]
 
 def run_of(batch: ReadingBatch) -> Run | None:
     """The run that a batch is; None if its readings are not numbered, or by a counter without a name."""
-    if batch.boot is None or batch.seq is None or not len(batch):
+    at_ms, seq = batch.at_ms, batch.seq
+    if batch.boot is None or seq is None or not len(at_ms):
         return None
-    return Run(batch.seq, batch.seq + len(batch) - 1, int(batch.at_ms[0]), int(batch.at_ms[-1]))
+    return Run(seq, seq + len(at_ms) - 1, at_ms.item(0), at_ms.item(-1))
 
 
 def add(runs: Runs, more: Iterable[Run]) -> Runs:

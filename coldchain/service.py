@@ -6,6 +6,7 @@ redelivery changes nothing. Whatever is not expected ends the process, which sta
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -42,6 +43,18 @@ from coldchain.writer import REBUILD_WITHIN_S, Writer
 from gateways.decoders import decoder
 
 TURN_S = 0.2
+
+RECEIPTS_EVERY_S = 0.1
+"""So often are gateways told what is stored: a message of its own for each of some forty commits a second would cost
+more than the commits."""
+
+THREADS_TAKE_TURNS_S = 0.0001
+"""How long a thread that computes may make the loop wait; Python's 5 ms would be added to every wait of a commit."""
+
+WHOLE_COLLECTIONS = 1000
+"""Among so many of Python's collections of garbage one looks through all there is, which may take a tenth of a second;
+by default one in ten does."""
+
 QUIET_BELOW = 100
 """Messages of one turn; with fewer there is time for those that were put back."""
 
@@ -67,6 +80,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
     rules or a registry that cannot be used. A broker or disk that fails later is waited for.
     """
     _log_to_stderr()
+    sys.setswitchinterval(THREADS_TAKE_TURNS_S)
     stop = _stop_on_signals() if stop is None else stop
     with ExitStack() as stack:
         stack.enter_context(only_service(settings.ledger.path))
@@ -86,6 +100,9 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         if email is not None:
             stack.callback(email.close, MAIL_FINISHES_WITHIN_S)
         service.load()
+        gc.collect()
+        gc.freeze()  # what it knows from the start stays: no collection shall stop the loop to look through it
+        gc.set_threshold(*gc.get_threshold()[:2], WHOLE_COLLECTIONS)
         broker.connect()
         stack.callback(broker.close)
         projection = Projection(settings, clock)
@@ -107,14 +124,16 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
-            broker.turn(0.0 if service.has_waiting else TURN_S)
+            broker.turn(0.0 if service.has_waiting else service.may_wait_s)
             service.take()
             service.take_waiting()
+            service.tell_receipts()
             service.sweep(ticks)
             service.deliver()
             watch.turn()
         supervisor.stopping()
         service.take()
+        service.tell_receipts(at_once=True)
         service.deliver()
         broker.turn(TURN_S)
         service.writer.checkpoint()
@@ -145,9 +164,8 @@ class Service:
         self._receipts = Receipts(
             1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
         )
-        self._untold: list[tuple[str, bytes]] = []
         self._waiting, self._is_quiet = 0, True
-        self._next_poll = self._next_look = 0.0
+        self._next_poll = self._next_look = self._next_receipts = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
 
     def load(self) -> None:
@@ -161,15 +179,22 @@ class Service:
         self._watchdog.beat()
 
     def take(self) -> None:
-        """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second."""
-        count = len(self._broker.arrived)
-        self._is_quiet = count < QUIET_BELOW
-        if not count or not self.writer.may_try:
-            return
-        portion = self.intake.read(self._broker.arrived, self.writer.kept.state.registry, time.monotonic())
-        if self._store(portion):
-            self._broker.acknowledge(count)
+        """Commit what has arrived, then acknowledge it; after a failure of the disk try again every second.
+
+        One commit takes at most half of what may be in flight: with the other half, the broker and this process work at
+        the same time.
+        """
+        left = len(self._broker.arrived)
+        self._is_quiet = left < QUIET_BELOW
+        at_once = (self._settings.mqtt.max_inflight + 1) // 2
+        while left and self.writer.may_try:
+            arrived = self._broker.arrived[:at_once]
+            portion = self.intake.read(arrived, self.writer.kept.state.registry, time.monotonic())
+            if not self._store(portion):
+                return
+            self._broker.acknowledge(len(arrived))
             self._tell(portion)
+            left -= len(arrived)
 
     def take_waiting(self) -> None:
         """Read some of the messages that were put back, between those that arrive."""
@@ -197,18 +222,31 @@ class Service:
             taken = self._receipts.take(portion.messages)
             now_ms = self.writer.write(portion, find, taken.runs, lost)
             self._waiting += len(portion.waiting) - len(portion.waited)
-            self._untold += self._receipts.adopt(taken, now_ms)
+            self._receipts.adopt(taken, now_ms)
 
         return self.writer.guarded(once)
 
     def _tell(self, portion: Portion) -> None:
-        """Publish receipts and requests; who does not hear them sends again, or is asked again."""
+        """Publish requests; who does not hear them is asked again."""
         self.intake.know(portion.nodes)
-        receipts, self._untold = self._untold, []
-        for receipt in receipts:
-            self._broker.tell(*receipt)
         for request in portion.requests:
             self._broker.request(*request)
+
+    def tell_receipts(self, *, at_once: bool = False) -> None:
+        """Publish what gateways may delete, if none were told just before; who does not hear it sends again."""
+        now = time.monotonic()
+        if not self._receipts.are_due or (now < self._next_receipts and not at_once):
+            return
+        self._next_receipts = now + RECEIPTS_EVERY_S
+        for receipt in self._receipts.documents(self._clock()):
+            self._broker.tell(*receipt)
+
+    @property
+    def may_wait_s(self) -> float:
+        """How long the loop may wait for messages: not beyond what is to be told."""
+        if not self._receipts.are_due:
+            return TURN_S
+        return min(TURN_S, max(0.0, self._next_receipts - time.monotonic()))
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
         """Notice what other processes wrote, once a second, and what is missing, at every tick."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 FORGET_ABOVE = 10_000
 """Gateways remembered; those that have been quiet for long enough are forgotten beyond that."""
 
 
-class _Level(NamedTuple):
+@dataclass(slots=True)
+class _Level:
     """How many messages stood in a bucket that leaks, and when [monotonic s]."""
 
     messages: float
@@ -26,13 +26,17 @@ class Throttle:
 
     def admits(self, gateway: str, now_s: float) -> bool:
         """Whether a message of a gateway is within its limit at this monotonic instant [s]; if so it counts."""
-        messages = self._left(self._levels.get(gateway, _Level(0.0, now_s)), now_s) + 1
+        level = self._levels.get(gateway)
+        if level is None:
+            if len(self._levels) >= FORGET_ABOVE:
+                self._levels = {name: level for name, level in self._levels.items() if self._left(level, now_s)}
+            level = self._levels[gateway] = _Level(0.0, now_s)
+        messages = self._left(level, now_s) + 1
         if messages > self.burst:
             return False
-        if len(self._levels) >= FORGET_ABOVE and gateway not in self._levels:
-            self._levels = {name: level for name, level in self._levels.items() if self._left(level, now_s)}
-        self._levels[gateway] = _Level(messages, now_s)
+        level.messages, level.at_s = messages, now_s
         return True
 
     def _left(self, level: _Level, now_s: float) -> float:
-        return max(0.0, level.messages - (now_s - level.at_s) * self.per_s)
+        left = level.messages - (now_s - level.at_s) * self.per_s
+        return left if left > 0.0 else 0.0

@@ -5,7 +5,8 @@ import json
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,6 +28,7 @@ from coldchain.ledger.ledger import Ledger
 from coldchain.ledger.locks import only_service
 from coldchain.model import EarlyWarning
 from coldchain.pipeline import Step
+from coldchain.registry import parse_registry
 from coldchain.service import Service
 from coldchain.throttle import Throttle
 from gateways.decoders import decoder
@@ -85,6 +87,7 @@ class Running:
         if tick:
             self.ticks.put(None)
         self.service.take()
+        self.service.tell_receipts(at_once=True)
         self.service.sweep(self.ticks)
         self.service.deliver()
 
@@ -171,6 +174,45 @@ def test_a_receipt_says_after_the_commit_what_is_stored(running: Running) -> Non
     assert [each["stored"] for each in receipts[1:]] == [stored(100, 102, [110, 110])] * 2
 
 
+def test_commits_in_quick_succession_share_a_receipt(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "RECEIPTS_EVERY_S", 60.0)
+    assert running.service.may_wait_s == service.TURN_S
+    for minute in (0, 1, 3):
+        running.broker.arrived = [arrived(payload(minute, 5000, boot=3, seq=minute))]
+        running.service.take()
+        running.service.tell_receipts()
+    assert [document["stored"] for _, document in running.broker.told] == [stored(0, 0)]
+    assert running.service.may_wait_s == service.TURN_S
+    running.service._next_receipts = time.monotonic() + 0.01
+    assert running.service.may_wait_s <= 0.01
+    running.service._next_receipts = 0.0
+    running.service.tell_receipts()
+    assert [document["stored"] for _, document in running.broker.told[1:]] == [stored(0, 1, [3, 3])]
+    running.service.tell_receipts(at_once=True)
+    assert len(running.broker.told) == 2
+
+
+def test_one_commit_takes_half_of_what_may_be_in_flight_and_each_is_acknowledged(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, sizes = running.ledger.save, []
+
+    def counted(messages: Sequence[Message], *rest: Any, **more: Any) -> int:
+        sizes.append((len(messages), running.broker.acknowledged))
+        if len(sizes) == 3:
+            raise EnvironmentFailed("ledger", "disk full")
+        return save(messages, *rest, **more)
+
+    monkeypatch.setattr(running.ledger, "save", counted)
+    running.broker.arrived = [arrived(payload(minute, 5000)) for minute in range(1200)]
+    running.service.take()
+    assert sizes == [(500, 0), (500, 500), (200, 1000)]
+    assert (running.broker.acknowledged, len(running.broker.arrived)) == (1000, 200)
+    running.service.take()
+    assert (running.broker.acknowledged, len(running.broker.arrived)) == (1200, 0)
+    assert sum(map(len, running.ledger.load_batches())) == 1200
+
+
 def test_nothing_is_receipted_that_is_not_stored(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: object, **_more: object) -> int:
         raise EnvironmentFailed("ledger", "disk full")
@@ -207,6 +249,7 @@ def test_what_a_gateway_sends_beyond_its_limit_is_kept_acknowledged_and_read_lat
     assert ledger.count_waiting() == 4
     assert running.broker.told[-1][1]["stored"] == stored(0, 0)
     running.service.take_waiting()
+    running.turn()
     assert ledger.count_waiting() == 0
     assert not running.service.has_waiting
     assert sum(map(len, ledger.load_batches())) == 5
@@ -269,6 +312,14 @@ def test_an_unknown_logger_is_flagged_and_judged_once_it_is_registered(tmp_path:
     with queries.reading(tmp_path / "coldchain.db") as connection:
         (detail,) = connection.execute("SELECT detail FROM message").fetchone()
     assert detail == "unknown_logger: lg-1 is not registered"
+
+
+def test_what_the_registry_says_of_a_topic_is_asked_anew_when_it_has_changed() -> None:
+    intake, none, known = Intake(decoder(), Throttle(9, 9)), parse_registry([]), parse_registry([("r.toml", REGISTRY)])
+    details = [
+        intake.read([arrived(payload(0, 5000))], registry, 0.0).messages[0].detail for registry in (none, known, none)
+    ]
+    assert details == ["unknown_logger: lg-1 is not registered", "", "unknown_logger: lg-1 is not registered"]
 
 
 def test_a_refused_message_is_named_so_that_it_is_not_sent_for_ever(running: Running) -> None:

@@ -12,12 +12,33 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
 
 GENESIS = "0" * 64
 """What the first link of a chain links to."""
 
 SYSTEM = "coldchain"
 """Who, where the software itself acts."""
+
+_COMPACT_JSON = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Block(NamedTuple):
+    """A row of `reading_block` behind its `id` and `message_id`: readings that were new in one message, as columns."""
+
+    logger: str
+    channel: str
+    boot: int | None
+    seq: int | None
+    n: int
+    first_ms: int
+    last_ms: int
+    at_ms: bytes
+    temperature_mc: bytes
+    received_ms: int | None
+    faults: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +69,17 @@ class Heads:
 
 
 def link(values: Iterable[object]) -> str:
-    """SHA-256 of the values in their order as compact ASCII JSON: anyone can recompute it."""
-    return hashlib.sha256(json.dumps(list(values), separators=(",", ":")).encode("ascii")).hexdigest()
+    """SHA-256 of texts, integers and None in their order as compact ASCII JSON: anyone can recompute it."""
+    return hashlib.sha256(_compact(list(values))).hexdigest()
+
+
+def _compact(values: list[object]) -> bytes:
+    # orjson writes the same bytes in a fifth of the time, except that it escapes nothing beyond printable ASCII
+    try:
+        text = orjson.dumps(values)
+    except orjson.JSONEncodeError:
+        text = b"\x7f"
+    return text if text.isascii() and b"\x7f" not in text else _COMPACT_JSON(values).encode("ascii")
 
 
 def heads(connection: sqlite3.Connection) -> Heads:
@@ -89,12 +119,12 @@ def entries(connection: sqlite3.Connection) -> Iterator[AuditEntry]:
     return (AuditEntry(*row) for row in rows)
 
 
-def message_link(
-    before: str, message: tuple[int, str, str, str, str, str, str], blocks: Iterable[tuple[object, ...]]
-) -> str:
-    """The chain hash of a message: (received_ms, source, topic, sha256, status, reason, detail) and its readings."""
+def message_link(before: str, message: tuple[int, str, str, str, str, str, str], blocks: Iterable[Block]) -> str:
+    """The chain hash of a message: (received_ms, source, topic, sha256, status, reason, detail) and its readings, the
+    two columns of each block as their hashes."""
+    sha256 = hashlib.sha256
     columns = [
-        [hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value for value in block]
+        [*block[:7], sha256(block.at_ms).hexdigest(), sha256(block.temperature_mc).hexdigest(), *block[9:]]
         for block in blocks
     ]
     return link((before, *message, *columns))

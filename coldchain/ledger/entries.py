@@ -16,9 +16,10 @@ LONGEST_NAME = 200
 END_OF_TIME_MS = 253_402_300_800_000
 """The year 10000: nothing behind it can be written as an instant."""
 
+_INSTANTS, _TEMPERATURES, _UNSIGNED = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.uint64)
 
-@dataclass(frozen=True, slots=True)
-class Message:
+
+class Message(NamedTuple):
     """One message or file as it arrived, with the readings a decoder took from it or the reason it took none."""
 
     received_ms: int
@@ -100,14 +101,16 @@ class RegistryFile:
 
 def unstorable(batch: ReadingBatch) -> str | None:
     """Why a batch must not get behind the decoder, None if it may: whatever passes can be stored and judged."""
+    at_ms, temperature_mc = batch.at_ms, batch.temperature_mc
     for name in (batch.logger, batch.channel):
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             return f"{name[:LONGEST_NAME]!r} is not a name of a logger or channel"
-    if batch.at_ms.dtype != np.int64 or batch.temperature_mc.dtype != np.int32:
+    if at_ms.dtype != _INSTANTS or temperature_mc.dtype != _TEMPERATURES:
         return "columns are not int64 milliseconds and int32 milli-degC"
-    if batch.at_ms.ndim != 1 or batch.at_ms.shape != batch.temperature_mc.shape:
-        return f"{batch.at_ms.shape} instants for {batch.temperature_mc.shape} temperatures"
-    if len(batch) and not 0 <= int(batch.at_ms.min()) <= int(batch.at_ms.max()) < END_OF_TIME_MS:
+    if at_ms.ndim != 1 or at_ms.shape != temperature_mc.shape:
+        return f"{at_ms.shape} instants for {temperature_mc.shape} temperatures"
+    # without a sign what is before 1970 is far in the future: one look for both ends
+    if len(at_ms) and int(np.maximum.reduce(at_ms.view(_UNSIGNED))) >= END_OF_TIME_MS:
         return "an instant before 1970 or after 9999"
     for number in (batch.boot, batch.seq):
         if number is not None and not 0 <= number < 2**63:

@@ -19,7 +19,7 @@ from coldchain.errors import EnvironmentFailed
 from coldchain.ledger import schema
 from coldchain.ledger.entries import OutboxRow, RegistryFile
 from coldchain.model import EarlyWarning, QuarantineEvent, Reason
-from coldchain.readings import ChannelKey, ReadingBatch
+from coldchain.readings import ChannelKey, Milliseconds, ReadingBatch
 
 LONGEST_RETRY_MS = 300_000
 """How long the next attempt to deliver an alert is put off at most."""
@@ -83,7 +83,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-_READINGS = "SELECT logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
+_COLUMNS = "logger, channel, n, first_ms, last_ms, at_ms, temperature_mc, received_ms, boot, seq, faults"
+_READINGS = f"SELECT {_COLUMNS} FROM reading_block"  # noqa: S608 (a constant)
 
 
 def batches(connection: sqlite3.Connection, after: int = 0) -> Iterator[ReadingBatch]:
@@ -97,17 +98,22 @@ def channel_batches(connection: sqlite3.Connection, key: ChannelKey) -> Iterator
 
 
 def _batch(row: tuple[Any, ...]) -> ReadingBatch:
-    logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults = row
+    logger, channel, n, first_ms, last_ms, at_ms, temperature_mc, received_ms, boot, seq, faults = row
     return ReadingBatch(
         logger=logger,
         channel=channel,
-        at_ms=np.frombuffer(at_ms, "<i8").astype(np.int64),
+        at_ms=np.frombuffer(at_ms, "<i8").astype(np.int64) if at_ms else _even(n, first_ms, last_ms),
         temperature_mc=np.frombuffer(temperature_mc, "<i4").astype(np.int32),
         received_ms=received_ms,
         boot=boot,
         seq=seq,
         faults={int(n): reason for n, reason in json.loads(faults).items()} if faults != "{}" else {},
     )
+
+
+def _even(n: int, first_ms: int, last_ms: int) -> Milliseconds:
+    """A reading at every equal step from the first to the last instant."""
+    return first_ms + (last_ms - first_ms) // max(n - 1, 1) * np.arange(n, dtype=np.int64)
 
 
 def position(connection: sqlite3.Connection) -> int:
@@ -264,7 +270,7 @@ def ends(connection: sqlite3.Connection) -> Ends:
     return Ends(*row)
 
 
-_BLOCK = "SELECT id, logger, channel, at_ms, temperature_mc, received_ms, boot, seq, faults FROM reading_block"
+_BLOCK = f"SELECT id, {_COLUMNS} FROM reading_block"  # noqa: S608 (a constant)
 
 
 def blocks_after(connection: sqlite3.Connection, block: int, most_readings: int) -> list[tuple[int, ReadingBatch]]:

@@ -7,28 +7,36 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from coldchain.ledger import audit
+from coldchain.ledger.audit import Block
 from coldchain.ledger.entries import Alert, Message
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
-from coldchain.readings import ReadingBatch
+from coldchain.readings import Milliseconds, ReadingBatch
+
+ROWS_AT_ONCE = 16
+READINGS_AT_ONCE = 8192
+"""So many readings are looked at together: many small columns at the price of one, and none out of the cache."""
 
 
 def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], fresh: Sequence[ReadingBatch]) -> None:
     """Raw messages and the readings that were new in them, each link of the chain over both."""
-    owners = [position for position, message in enumerate(messages) for _ in message.batches]
-    blocks: list[list[tuple[Any, ...]]] = [[] for _ in messages]
-    for owner, batch in zip(owners, fresh, strict=True):
-        if len(batch):
-            blocks[owner].append(_block(batch))
     heads = audit.heads(connection)
-    before, rows = heads.message_hash, []
+    before = heads.message_hash
+    rows: list[tuple[Any, ...]] = []
     block_rows: list[tuple[Any, ...]] = []
-    for number, (message, own) in enumerate(zip(messages, blocks, strict=True), start=heads.message_id + 1):
+    if sum(len(message.batches) for message in messages) != len(fresh):
+        raise ValueError("what is fresh is not aligned with the batches of the messages")
+    blocks, at = _blocks(fresh), 0
+    for number, message in enumerate(messages, start=heads.message_id + 1):
+        own = [block for block in blocks[at : at + len(message.batches)] if block is not None]
+        at += len(message.batches)
         fields = (
             message.received_ms,
             message.source,
@@ -41,29 +49,83 @@ def write_messages(connection: sqlite3.Connection, messages: Sequence[Message], 
         before = audit.message_link(before, fields, own)
         rows.append((number, *fields, message.payload, before))
         block_rows += [(number, *block) for block in own]
-    connection.executemany(
-        "INSERT INTO message (id, received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_many(
+        connection,
+        "INSERT INTO message (id, received_ms, source, topic, sha256, status, reason, detail, payload, chain_hash)",
         rows,
     )
-    connection.executemany(
+    insert_many(
+        connection,
         "INSERT INTO reading_block (message_id, logger, channel, boot, seq, n, first_ms, last_ms, at_ms, "
-        "temperature_mc, received_ms, faults) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "temperature_mc, received_ms, faults)",
         block_rows,
     )
 
 
-def _block(batch: ReadingBatch) -> tuple[Any, ...]:
-    return (
+def insert_many(
+    connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], otherwise: str = ""
+) -> None:
+    """Insert rows, in their order, many with one statement; `otherwise`: what to do with one that is there already.
+
+    Other threads may run at every statement and are waited for after it.
+    """
+    if not rows:
+        return
+    one = f"({', '.join('?' * len(rows[0]))})"
+    whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    many = (chain.from_iterable(rows[n : n + ROWS_AT_ONCE]) for n in range(0, whole, ROWS_AT_ONCE))
+    connection.executemany(f"{into} VALUES {', '.join([one] * ROWS_AT_ONCE)} {otherwise}", map(tuple, many))
+    connection.executemany(f"{into} VALUES {one} {otherwise}", rows[whole:])
+
+
+def _blocks(batches: Sequence[ReadingBatch]) -> list[Block | None]:
+    """Of each batch its row, None if it is empty. The columns of many are looked at together."""
+    blocks: list[Block | None] = []
+    part, readings = [], 0
+    for batch in batches:
+        part.append(batch)
+        readings += len(batch.at_ms)
+        if readings >= READINGS_AT_ONCE:
+            blocks += _blocks_of_part(part)
+            part, readings = [], 0
+    return blocks + _blocks_of_part(part)
+
+
+def _blocks_of_part(batches: Sequence[ReadingBatch]) -> list[Block | None]:
+    lengths = [len(batch.at_ms) for batch in batches]
+    filled = [batch for batch, n in zip(batches, lengths, strict=True) if n]
+    if not filled:
+        return [None] * len(batches)
+    at_ms = np.concatenate([batch.at_ms for batch in filled])
+    spans = iter(_spans(at_ms, np.array([n for n in lengths if n])))
+    return [_block(batch, n, *next(spans)) if n else None for batch, n in zip(batches, lengths, strict=True)]
+
+
+def _spans(at_ms: Milliseconds, lengths: NDArray[np.int64]) -> Iterable[tuple[int, int, bool]]:
+    """Of columns one after the other: the earliest and the latest instant of each [ms], and whether it is what these
+    two and its length say, a reading at every equal step in between."""
+    begins = np.cumsum(lengths) - lengths
+    first, last = np.minimum.reduceat(at_ms, begins), np.maximum.reduceat(at_ms, begins)
+    step = (last - first) // np.maximum(lengths - 1, 1)
+    follows = np.empty(len(at_ms), np.bool_)
+    np.equal(at_ms[1:] - at_ms[:-1], np.repeat(step, lengths)[1:], out=follows[1:])
+    follows[begins] = True
+    # with no step back the first is the earliest and the last the latest
+    is_even = np.logical_and.reduceat(follows, begins)
+    return zip(first.tolist(), last.tolist(), is_even.tolist(), strict=True)
+
+
+def _block(batch: ReadingBatch, n: int, first_ms: int, last_ms: int, is_even: bool) -> Block:
+    return Block(
         batch.logger,
         batch.channel,
         batch.boot,
         batch.seq,
-        len(batch),
-        int(batch.at_ms.min()),
-        int(batch.at_ms.max()),
-        batch.at_ms.astype(np.dtype("<i8")).tobytes(),
-        batch.temperature_mc.astype(np.dtype("<i4")).tobytes(),
+        n,
+        first_ms,
+        last_ms,
+        b"" if is_even else batch.at_ms.astype("<i8", copy=False).tobytes(),
+        batch.temperature_mc.astype("<i4", copy=False).tobytes(),
         batch.received_ms,
         _faults(batch.faults) if batch.faults else "{}",
     )
@@ -75,7 +137,7 @@ def _faults(faults: Mapping[int, str]) -> str:
 
 def _text(text: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate from a hostile payload must not stop a commit."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_assessments(connection: sqlite3.Connection, assessments: Mapping[str, Assessment], now_ms: int) -> None:

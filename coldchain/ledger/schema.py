@@ -238,7 +238,25 @@ SEQUENCES = (
     "BEGIN SELECT RAISE(ABORT, 'a message is kept as it arrived'); END",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS, SEQUENCES)
+EVEN_TIMES = (
+    # The columns stay as they are, so no row has to be written again, however many there are: SQLite's documentation of
+    # ALTER TABLE gives this way for a CHECK.
+    "PRAGMA writable_schema = ON",
+    """
+    UPDATE sqlite_schema SET sql = replace(
+        replace(sql, 'CHECK (length(at_ms) = 8 * n)', 'CHECK (length(at_ms) IN (0, 8 * n))'),
+        'at_ms BLOB NOT NULL,                     -- int64, little-endian',
+        'at_ms BLOB NOT NULL,                     -- int64, little-endian; empty: equal steps from first_ms to last_ms'
+    ) WHERE type = 'table' AND name = 'reading_block'
+    """,
+    "PRAGMA writable_schema = RESET",
+    # a change of the schema that SQLite knows of lets every open connection read it again
+    "DROP TRIGGER reading_block_no_update",
+    "DROP TRIGGER reading_block_no_delete",
+    *_append_only("reading_block"),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, RULES_OF_EVENTS, CHECKPOINTS, SEQUENCES, EVEN_TIMES)
 
 SHOWN_AS_MIGRATED = {
     2: (

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 
 from coldchain.ledger import audit
 from coldchain.ledger.entries import LostReading, Waiting
+from coldchain.ledger.records import insert_many
 from coldchain.readings import ChannelKey, Lost
 from coldchain.sequence import Counter, Gap, Run, Runs
+
+_COMPACT_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 # DISTINCT would read every row of the index; this reads one for each sender.
 _SENDERS = """
@@ -26,10 +29,11 @@ _SENDERS = """
 
 def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Runs]) -> None:
     """Which numbers of gateways' counters are stored."""
-    connection.executemany(
-        "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps) VALUES (?, ?, ?, ?, ?, ?) "
+    insert_many(
+        connection,
+        "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps)",
+        [(*counter, _COMPACT_JSON(runs), len(runs) > 1) for counter, runs in counters.items()],
         "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
-        [(*counter, json.dumps(runs, separators=(",", ":")), len(runs) > 1) for counter, runs in counters.items()],
     )
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
-from coldchain.ledger.audit import GENESIS, Heads, entries, event_record, heads, link, lost_record, message_link
+from coldchain.ledger.audit import GENESIS, Block, Heads, entries, event_record, heads, link, lost_record, message_link
 
 _EVENTS = """
     SELECT id, kit, limit_id, reason, breached_at_ms, detected_at_ms, profile, profile_version, revision, supported,
@@ -74,7 +74,10 @@ def _broken_message_links(connection: sqlite3.Connection, anchor: Heads) -> Iter
     for identity, payload, chain_hash, *fields in messages:
         own = []
         while block is not None and block[0] <= identity:
-            own.append(block[1:] if block[0] == identity else block)
+            if block[0] == identity:
+                own.append(Block(*block[1:]))
+            else:
+                yield f"readings of message {block[0]}: there is no such message"
             block = blocks.fetchone()
         if hashlib.sha256(payload).hexdigest() != fields[3]:
             yield f"message {identity}: its bytes do not match its hash"

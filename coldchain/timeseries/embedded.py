@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from coldchain import history
 from coldchain.history import Series
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.timeseries import day_column, local_file
+from coldchain.timeseries.ledger_view import no_rest
 from coldchain.timeseries.local_file import transaction, trouble_with_file
 from coldchain.timeseries.points import (
     DAY_MS,
@@ -32,10 +33,11 @@ _EMBEDDED = ("day", "logger_hour", "place_hour", "place_basis", "act", "evidence
 
 
 class EmbeddedStore:
-    """The Store in the local file. `connection`: of `local_file.opened` to append, of `reading` to ask."""
+    """The Store in the local file. `connection`: of `local_file.opened` to append, of `reading` to ask. `rest` is
+    called before each day of a channel that is written."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, rest: Callable[[], None] = no_rest) -> None:
+        self._connection, self._rest = connection, rest
 
     def cursor(self) -> Cursor:
         rows = self._rows("SELECT block, audit, verdict, mark FROM cursor")
@@ -141,6 +143,7 @@ class EmbeddedStore:
             return local_file.verdicts_between(self._connection, from_ms, to_ms, self.cursor().verdict)
 
     def _merge_day(self, part: Readings) -> None:
+        self._rest()
         day = _day(int(part.at_ms[0]))
         place = (*part.key, part.is_verified, day)
         row = self._connection.execute(

@@ -6,7 +6,7 @@ Reads are by index and short: a live message costs its channel's blocks of the h
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,19 +57,29 @@ class Known:
         return Readings(key, *columns, reasons or {}, revision[chosen], is_verified)
 
 
+def no_rest() -> None:
+    """Go on at once: so work commands, which nobody waits beside."""
+
+
 class LedgerView:
-    """The ledger up to one block, by a read-only connection. `long_blocks`: those of more than a day, by channel."""
+    """The ledger up to one block, by a read-only connection. `long_blocks`: those of more than a day, by channel.
+    `rest` is called before each question."""
 
     def __init__(
-        self, ledger: sqlite3.Connection, up_to_block: int, long_blocks: dict[ChannelKey, list[tuple[int, int, int]]]
+        self,
+        ledger: sqlite3.Connection,
+        up_to_block: int,
+        long_blocks: dict[ChannelKey, list[tuple[int, int, int]]],
+        rest: Callable[[], None] = no_rest,
     ) -> None:
-        self._ledger, self.up_to_block, self._long_blocks = ledger, up_to_block, long_blocks
+        self._ledger, self.up_to_block, self._long_blocks, self._rest = ledger, up_to_block, long_blocks, rest
         self._seen: dict[tuple[ChannelKey, int, int], Known] = {}
 
     def known(self, key: ChannelKey, from_ms: int, to_ms: int) -> Known:
         """Everything known of a channel in `(from_ms, to_ms]`."""
         asked = (key, from_ms, to_ms)
         if asked not in self._seen:
+            self._rest()
             longer = [
                 block
                 for block, first_ms, last_ms in self._long_blocks.get(key, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from coldchain.ledger import queries
 from coldchain.settings import Settings
 from coldchain.timeseries import local_file
 from coldchain.timeseries.embedded import EmbeddedStore
+from coldchain.timeseries.ledger_view import no_rest
 from coldchain.timeseries.local_file import trouble_with_file
 from coldchain.timeseries.projector import Projector
 from coldchain.timeseries.store import Store
@@ -30,8 +31,9 @@ class Opened:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
-    """Ledger, local file and store of some settings, to project or to compare. For use in one thread.
+def opened(settings: Settings, rest: Callable[[], None] = no_rest) -> Iterator[Opened]:
+    """Ledger, local file and store of some settings, to project or to compare. For use in one thread; `rest` is called
+    between two pieces of work, of about a millisecond each.
 
     Raises EnvironmentFailed if there is no ledger, or the file cannot be opened. A server is asked when it is used.
     """
@@ -40,9 +42,9 @@ def opened(settings: Settings) -> Iterator[Opened]:
         queries.trouble_with(path),
         queries.reading(path) as ledger,
         local_file.opened(local_file.path_of(path)) as local,
-        store_of(settings, local) as store,
+        store_of(settings, local, rest) as store,
     ):
-        yield Opened(ledger, local, store, Projector(ledger, local, store))
+        yield Opened(ledger, local, store, Projector(ledger, local, store, rest))
 
 
 @contextmanager
@@ -58,12 +60,14 @@ def opened_to_read(settings: Settings) -> Iterator[Store]:
 
 
 @contextmanager
-def store_of(settings: Settings, local: sqlite3.Connection | None) -> Iterator[Store]:
+def store_of(
+    settings: Settings, local: sqlite3.Connection | None, rest: Callable[[], None] = no_rest
+) -> Iterator[Store]:
     """The store that the settings name; points that a server refuses go into the local file, where there is one."""
     said = settings.timeseries
     if not said.url:
         assert local is not None  # noqa: S101 (the caller opened it)
-        yield EmbeddedStore(local)
+        yield EmbeddedStore(local, rest)
         return
     try:  # its client takes half a second to import that the embedded store need not wait
         from coldchain.timeseries.influx import InfluxStore

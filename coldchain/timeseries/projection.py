@@ -23,7 +23,10 @@ from coldchain.timeseries.retention import kept, prune
 LOOK_EVERY_S = 1.0
 LONGEST_PAUSE_S = 60.0
 REST = 3.0
-"""How long it rests after a pass, in multiples of the time that took: ingest has the processor first."""
+"""How long it rests, in multiples of the time that it has worked: ingest has the processor first."""
+
+LONGEST_REST_S = 0.02
+"""Between two pieces of work of one pass, which holds a view of the ledger; the remainder follows the pass."""
 
 _RECONCILED = ("reconciled_block", "reconciled_audit", "reconciled_verdict")
 """Under which names the local file remembers how far the last night came."""
@@ -49,6 +52,7 @@ class Projection:
         self._settings, self._clock = settings, clock
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="projection", daemon=True)
+        self._worked_s = self._rested_s = 0.0
         self.lag = Lag()
 
     def start(self) -> None:
@@ -64,7 +68,7 @@ class Projection:
         pause_s = LOOK_EVERY_S
         while not self._stopped.is_set():
             try:
-                with opened(self._settings) as found:
+                with opened(self._settings, self._rest) as found:
                     while not self._stopped.is_set():
                         self._stopped.wait(self._pass(found))
                         pause_s = LOOK_EVERY_S
@@ -83,6 +87,7 @@ class Projection:
     def _pass(self, found: Opened) -> float:
         """Project one stretch, or do what a night asks for; how long to rest afterwards [s]."""
         began = time.monotonic()
+        self._worked_s, self._rested_s = time.thread_time(), 0.0
         with local_file.projecting(file_of(self._settings), waiting=False) as is_mine:
             if not is_mine:  # a command rebuilds or reconciles
                 return LOOK_EVERY_S
@@ -93,8 +98,17 @@ class Projection:
         if self.lag.error:
             log.info("time-series projection goes on", behind=left.blocks)
         self.lag = replace(self.lag, blocks=left.blocks, oldest_ms=left.oldest_ms, parked=parked(found.local), error="")
-        rest_s = REST * (time.monotonic() - began)
+        took_s = time.monotonic() - began - self._rested_s
+        rest_s = max(0.0, REST * took_s - self._rested_s)
         return rest_s if has_more else max(rest_s, LOOK_EVERY_S)
+
+    def _rest(self) -> None:
+        """Let the loop go on between two pieces of work: it waits for this thread whenever both want to compute, and a
+        pass without a pause would add that wait to every commit for a second."""
+        began = time.monotonic()
+        self._stopped.wait(min(LONGEST_REST_S, REST * (time.thread_time() - self._worked_s)))
+        self._rested_s += time.monotonic() - began
+        self._worked_s = time.thread_time()
 
     def _nightly(self, found: Opened) -> None:
         """Once a UTC day, after the hour of the settings: reconcile what came since, and let go what is too old."""

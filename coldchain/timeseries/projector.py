@@ -7,7 +7,7 @@ written already are written once more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from coldchain.timeseries.derive import (
     place_basis,
     place_hours,
 )
-from coldchain.timeseries.ledger_view import LedgerView
+from coldchain.timeseries.ledger_view import LedgerView, no_rest
 from coldchain.timeseries.points import Act, Addition, Cursor, GroupVerdict, PlaceHour
 from coldchain.timeseries.store import Store
 from coldchain.timeseries.verdicts import note_verdicts
@@ -59,8 +59,14 @@ class Projector:
     `registry` is the current one and `backlog` what was left to do, both as of the last pass.
     """
 
-    def __init__(self, ledger: sqlite3.Connection, local: sqlite3.Connection, store: Store) -> None:
-        self.ledger, self._local, self._store = ledger, local, store
+    def __init__(
+        self,
+        ledger: sqlite3.Connection,
+        local: sqlite3.Connection,
+        store: Store,
+        rest: Callable[[], None] = no_rest,
+    ) -> None:
+        self.ledger, self._local, self._store, self._rest = ledger, local, store, rest
         self.registry = Registry()
         self.backlog = Backlog(0, 0, None)
         self._versions: tuple[tuple[str, int], ...] | None = None
@@ -136,7 +142,8 @@ class Projector:
 
     def view(self, up_to_block: int) -> LedgerView:
         """The ledger up to a block."""
-        return LedgerView(self.ledger, up_to_block, local_file.long_blocks(self._local, self.ledger, up_to_block))
+        longer = local_file.long_blocks(self._local, self.ledger, up_to_block)
+        return LedgerView(self.ledger, up_to_block, longer, self._rest)
 
     def acts(self, after: int, up_to: int) -> list[Act]:
         """The audit entries after one, up to another."""

@@ -2,8 +2,10 @@
 
 import json
 import sqlite3
+import struct
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from coldchain.ledger import audit, queries, schema
 from coldchain.ledger.backup import check, restore
 from coldchain.ledger.ledger import Ledger
 from coldchain.pipeline import Step
-from ledger_values import NOW_MS, event, rejected, warning
+from ledger_values import NOW_MS, batch, event, message, rejected, warning
 
 TOLD = (
     '{{"id":"e-1","kit":"K-0001","limit":"above-8","reason":"limit","breached_at_ms":{at},"detected_at_ms":2000,'
@@ -120,3 +122,64 @@ def test_after_the_migration_nothing_is_added_without_the_hash_of_its_rules(ledg
 def test_assessments_of_the_first_release_are_left_to_be_judged_anew(old: Path) -> None:
     with Ledger.open(old), queries.reading(old) as connection:
         assert queries.assessments(connection) == {}
+
+
+LINK_OF_OLD = (
+    '["{before}",{at},"mqtt","t\\u00e9","{payload}","accepted","","\\u007f",'
+    '["lg-1","1",null,null,2,1000,2000,"{times}","{temperatures}",{at},"{{}}"]]'
+)
+"""What a link of the chain of messages is over, as every release has written it."""
+
+
+def write_as_before(path: Path) -> None:
+    """One message with two readings, its times written out, into a ledger of the release before equal steps."""
+    times, temperatures = struct.pack("<2q", 1000, 2000), struct.pack("<2i", 5000, 5100)
+    parts = {"payload": b"{}", "times": times, "temperatures": temperatures}
+    hashes = {name: sha256(part).hexdigest() for name, part in parts.items()}
+    chain_hash = sha256(LINK_OF_OLD.format(before=audit.GENESIS, at=NOW_MS, **hashes).encode()).hexdigest()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        schema.migrate(connection, schema.MIGRATIONS[:4])
+        connection.execute(
+            "INSERT INTO message VALUES (1, ?, 'mqtt', 'té', ?, ?, 'accepted', '', '\x7f', ?)",
+            (NOW_MS, b"{}", hashes["payload"], chain_hash),
+        )
+        block = (1, 1, "lg-1", "1", None, None, 2, 1000, 2000, times, temperatures, NOW_MS, "{}")
+        connection.execute(f"INSERT INTO reading_block VALUES ({', '.join('?' * 13)})", block)  # noqa: S608
+
+
+def test_readings_with_their_times_written_out_stay_as_they_are_and_new_ones_join_the_chain(path: Path) -> None:
+    write_as_before(path)
+    with queries.reading(path) as connection:
+        assert [each.at_ms.tolist() for each in queries.batches(connection)] == [[1000, 2000]]
+    heads = check(path).heads
+    with Ledger.open(path) as ledger:
+        assert ledger.audit_verify(heads).problems == ()
+        ledger.save((message(batch()),), Step(fresh=(batch(),)), (), NOW_MS)
+        assert [each.at_ms.tolist() for each in ledger.load_batches()] == [[1000, 2000], batch().at_ms.tolist()]
+        assert ledger.audit_verify(heads).problems == ()
+    check(path, heads)
+
+
+@pytest.mark.parametrize("length", [1, 8, 24])
+def test_times_are_written_out_whole_or_not_at_all(path: Path, length: int) -> None:
+    write_as_before(path)
+    with (
+        Ledger.open(path),
+        closing(sqlite3.connect(path)) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="CHECK"),
+    ):
+        connection.execute(
+            "INSERT INTO reading_block SELECT 2, 1, logger, channel, boot, seq, n, first_ms, last_ms, zeroblob(?), "
+            "temperature_mc, received_ms, faults FROM reading_block",
+            (length,),
+        )
+
+
+def test_another_open_connection_sees_the_migration(path: Path) -> None:
+    write_as_before(path)
+    with queries.reading(path) as connection:
+        assert len(list(queries.batches(connection))) == 1
+        with Ledger.open(path) as ledger:
+            ledger.save((message(batch()),), Step(fresh=(batch(),)), (), NOW_MS)
+        assert len(list(queries.batches(connection))) == 2
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

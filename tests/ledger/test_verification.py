@@ -1,13 +1,16 @@
 """Every change behind the ledger's back is found; the untouched ledger is clean."""
 
+import json
 import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from coldchain.ledger.audit import GENESIS, Heads
+from coldchain.ledger.audit import GENESIS, Heads, link
 from coldchain.ledger.entries import LostReading
 from coldchain.ledger.ledger import Ledger
 from coldchain.pipeline import Step
@@ -36,6 +39,14 @@ def tamper(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
+@given(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.sampled_from(["\x7f", "\ud800", "é", "a\\"]))
+)
+def test_a_link_is_over_compact_ascii_json(values: list[object]) -> None:
+    text = json.dumps(values, separators=(",", ":")).encode("ascii")
+    assert link(values) == sha256(text).hexdigest()
+
+
 def test_an_empty_ledger_is_clean(ledger: Ledger) -> None:
     assert ledger.audit_verify().heads == Heads(0, GENESIS, 0, GENESIS)
     assert ledger.audit_verify(Heads()).problems == ()
@@ -61,6 +72,9 @@ def test_a_ledger_that_nobody_touched_is_clean_and_reaches_every_earlier_head(le
         "UPDATE message SET id = 99 WHERE id = 5",
         "UPDATE reading_block SET temperature_mc = zeroblob(12) WHERE id = 1",
         "UPDATE reading_block SET at_ms = zeroblob(24) WHERE id = 3",
+        "UPDATE reading_block SET at_ms = zeroblob(24) WHERE id = 1",
+        "UPDATE reading_block SET last_ms = last_ms + 2 WHERE id = 1",
+        "UPDATE reading_block SET first_ms = first_ms - 2 WHERE id = 3",
         "UPDATE reading_block SET logger = 'lg-9' WHERE id = 2",
         "UPDATE reading_block SET faults = '{}' WHERE id = 1",
         "UPDATE reading_block SET message_id = 2 WHERE id = 1",

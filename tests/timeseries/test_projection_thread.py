@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -106,3 +107,30 @@ def waiting(settings: Settings) -> int:
 def night(settings: Settings) -> int:
     with opened(settings) as found:
         return local_file.progress(found.local, "nightly")
+
+
+def test_a_pass_rests_between_channels_and_between_days(embedded: Settings) -> None:
+    fill(embedded, month(seed=21, days=2))
+    rests = 0
+
+    def rest() -> None:
+        nonlocal rests
+        rests += 1
+
+    with opened(embedded, rest) as found:
+        while found.projector.run_pass():
+            pass
+        channels, days = found.local.execute("SELECT count(DISTINCT logger || channel), count(*) FROM day").fetchone()
+        assert channels > 1
+        assert days > channels
+        assert rests >= channels + days
+
+
+def test_between_two_pieces_of_work_the_thread_rests_shortly(embedded: Settings) -> None:
+    thread = Projection(embedded, lambda: START_MS)
+    thread._worked_s = time.thread_time() - 60
+    began = time.monotonic()
+    thread._rest()
+    assert 0.9 * projection.LONGEST_REST_S <= time.monotonic() - began < 60
+    assert thread._rested_s >= 0.9 * projection.LONGEST_REST_S
+    assert time.thread_time() - thread._worked_s < 1, "what it has worked counts from its rest on"
