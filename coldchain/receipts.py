@@ -63,7 +63,7 @@ class Receipts:
     gateways: set[str] = field(default_factory=set)
     known_lost: set[tuple[Counter, int, int]] = field(default_factory=set)
     _missing: dict[tuple[Counter, Gap], _Missing] = field(default_factory=dict)
-    _touched: defaultdict[Counter, list[Run]] = field(default_factory=lambda: defaultdict(list))
+    _touched: dict[str, dict[Counter, list[Run]]] = field(default_factory=dict)
     _refused: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
     def know(self, runs: Mapping[Counter, Runs], lost: Iterable[LostReading], now_ms: int) -> None:
@@ -105,29 +105,30 @@ class Receipts:
         """Make it the state, now that it is on disk."""
         self._adopt(taken.runs, now_ms)
         for counter, touched in taken.touched.items():
-            self._touched[counter].extend(touched)
+            self._touched.setdefault(counter.gateway, {}).setdefault(counter, []).extend(touched)
             self.gateways.add(counter.gateway)
         for gateway, messages in taken.refused.items():
             self._refused[gateway] += messages
             self.gateways.add(gateway)
 
     @property
-    def are_due(self) -> bool:
-        """Whether there is anything of which gateways have not been told."""
-        return bool(self._touched or self._refused)
+    def due(self) -> int:
+        """How many gateways have not been told of something."""
+        return len(self._touched.keys() | self._refused.keys())
 
-    def documents(self, now_ms: int) -> list[tuple[str, bytes]]:
-        """The receipts for all that has been stored since the last ones, each with its topic."""
-        stored: dict[str, list[dict[str, object]]] = defaultdict(list)
-        for counter, touched in self._touched.items():
-            stored[counter.gateway].append(_stored(counter, self.runs[counter], touched))
-        refused = {gateway: _refused(messages) for gateway, messages in self._refused.items()}
-        self._touched.clear()
-        self._refused.clear()
-        return [
-            _document(gateway, now_ms, self.is_holding, stored=stored.get(gateway), refused=refused.get(gateway))
-            for gateway in sorted(stored.keys() | refused.keys())
-        ]
+    def documents(self, now_ms: int, most: int | None = None) -> list[tuple[str, bytes]]:
+        """The receipts for all that has been stored since the last ones, each with its topic; of the `most` gateways
+        that have waited longest."""
+        found = []
+        for gateway in list(dict.fromkeys([*self._touched, *self._refused]))[:most]:
+            touched, refused = self._touched.pop(gateway, {}), self._refused.pop(gateway, None)
+            stored = [_stored(counter, self.runs[counter], runs) for counter, runs in touched.items()]
+            found.append(
+                _document(
+                    gateway, now_ms, self.is_holding, stored=stored, refused=_refused(refused) if refused else None
+                )
+            )
+        return found
 
     def _adopt(self, runs: Mapping[Counter, Runs], now_ms: int) -> None:
         for counter, found in runs.items():

@@ -45,6 +45,7 @@ from gateways.decoders import decoder
 TURN_S = 0.2
 
 RECEIPTS_EVERY_S = 0.1
+RECEIPTS_AT_ONCE = 4
 """So often are gateways told what is stored: a message of its own for each of some forty commits a second would cost
 more than the commits."""
 
@@ -233,18 +234,20 @@ class Service:
             self._broker.request(*request)
 
     def tell_receipts(self, *, at_once: bool = False) -> None:
-        """Publish what gateways may delete, if none were told just before; who does not hear it sends again."""
-        now = time.monotonic()
-        if not self._receipts.are_due or (now < self._next_receipts and not at_once):
+        """Publish what gateways may delete, to a few of them at a time so that no message waits for all; each is told
+        ten times a second at most. Who does not hear it sends again."""
+        now, due = time.monotonic(), self._receipts.due
+        if not due or (now < self._next_receipts and not at_once):
             return
-        self._next_receipts = now + RECEIPTS_EVERY_S
-        for receipt in self._receipts.documents(self._clock()):
+        receipts = self._receipts.documents(self._clock(), None if at_once else RECEIPTS_AT_ONCE)
+        self._next_receipts = now + RECEIPTS_EVERY_S * len(receipts) / due
+        for receipt in receipts:
             self._broker.tell(*receipt)
 
     @property
     def may_wait_s(self) -> float:
         """How long the loop may wait for messages: not beyond what is to be told."""
-        if not self._receipts.are_due:
+        if not self._receipts.due:
             return TURN_S
         return min(TURN_S, max(0.0, self._next_receipts - time.monotonic()))
 

@@ -192,6 +192,25 @@ def test_commits_in_quick_succession_share_a_receipt(running: Running, monkeypat
     assert len(running.broker.told) == 2
 
 
+def test_many_gateways_are_told_a_few_at_a_time_in_turn_and_none_is_forgotten(running: Running) -> None:
+    gateways = [f"gw-{number}" for number in range(10)]
+    running.broker.arrived = [
+        arrived(payload(minute, 5000, boot=3, seq=minute), f"coldchain/v1/basel/{gateway}/lg-1/readings")
+        for minute, gateway in enumerate(gateways)
+    ]
+    running.service.take()
+    told: list[int] = []
+    for _ in range(4):
+        running.service._next_receipts = 0.0
+        running.service.tell_receipts()
+        told.append(len(running.broker.told))
+        assert running.service._next_receipts <= time.monotonic() + service.RECEIPTS_EVERY_S
+    assert told == [4, 8, 10, 10]
+    assert [topic for topic, _ in running.broker.told] == [
+        f"coldchain/v1/basel/{gateway}/receipt" for gateway in gateways
+    ]
+
+
 def test_one_commit_takes_half_of_what_may_be_in_flight_and_each_is_acknowledged(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
