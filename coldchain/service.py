@@ -45,9 +45,11 @@ from gateways.decoders import decoder
 TURN_S = 0.2
 
 RECEIPTS_EVERY_S = 0.1
-RECEIPTS_AT_ONCE = 4
-"""So often are gateways told what is stored: a message of its own for each of some forty commits a second would cost
+"""So often is a gateway told what is stored: a message of its own for each of some forty commits a second would cost
 more than the commits."""
+
+RECEIPTS_AT_ONCE = 4
+"""To so many gateways: publishing to forty at once makes whatever arrives meanwhile wait for 8 ms."""
 
 THREADS_TAKE_TURNS_S = 0.0001
 """How long a thread that computes may make the loop wait; Python's 5 ms would be added to every wait of a commit."""
