@@ -111,16 +111,16 @@ def _judge(
     last_needed = {segment.place: number for number, group in enumerate(groups) for segment in group.fate.route}
     for number, group in enumerate(groups):
         places = {segment.place for segment in group.fate.route}
-        for place in sorted(places - state.places.keys()):
+        for place in sorted(places - state.records.keys()):
             keys = {ChannelKey(entry.logger, entry.channel) for entry in whole.registry.monitoring_of.get(place, ())}
             for key in sorted(keys & known):
-                state.series[key], found.channels[key] = _read(state, archive, key, on_channel)
-            state.places[place] = Scene(state).renew(place, OPEN_END_MS)
-            state.series.clear()
+                state.settled[key], found.channels[key] = _read(state, archive, key, on_channel)
+            state.records[place] = Scene(state).renew(place, OPEN_END_MS)
+            state.settled.clear()
         found.assessments[group.id] = judgement.judge(Scene(state), group, {}, now_ms=0).assessment
         for place in places:
             if last_needed[place] == number:
-                del state.places[place]
+                del state.records[place]
     return found
 
 
