@@ -91,19 +91,19 @@ SHAPES = (
 
 
 def measure(share: int = 1) -> list[Row | Figure]:
-    """One row and one figure for each shape; a `share` of the messages."""
+    """One row and one figure for each shape; of a `share` of the messages, one round."""
     structlog.configure(processors=[_dropped])
     found: list[Row | Figure] = []
     for shape in SHAPES:
-        found += _measured(shape._replace(messages=max(200, shape.messages // share)))
+        found += _measured(shape._replace(messages=max(200, shape.messages // share)), ROUNDS if share == 1 else 1)
     return found
 
 
-def _measured(shape: Shape) -> list[Row | Figure]:
+def _measured(shape: Shape, rounds: int) -> list[Row | Figure]:
     batches = shape.batches()
     packets = [raw_publisher.message(n, TOPIC, shape.encode(batch)) for n, batch in enumerate(batches)]
     ours, theirs, together = [], [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder, _broker(Path(folder)) as broker:
             theirs.append(_idle_subscriber(broker.port, packets))
             ours.append(_service(Path(folder), broker, packets, batches, is_queued=True).service_s)
@@ -121,7 +121,7 @@ def _measured(shape: Shape) -> list[Row | Figure]:
         max(ratios),
         0.8 if shape.readings == 1 else None,
     )
-    usual = sorted(together, key=lambda run: run.wall_s)[ROUNDS // 2]
+    usual = sorted(together, key=lambda run: run.wall_s)[rounds // 2]
     what = f"end to end, {shape.job} (of a core: {usual.shares})"
     return [row, Figure(what, count / usual.wall_s, "readings/s", shape.goal_per_s, is_least=True)]
 
