@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from coldchain.readings import ChannelKey, ReadingBatch
 
 LOGGERS, FRIDGES, YEAR = 10_000, 40, 365 * 86_400_000 // INTERVAL_MS
 KITS_PER_LOGGER = 4
+LOOK_EVERY_S = 0.05
 FAILING = 0.01
 """On so many of all days a fridge has no power for four hours."""
 BEGIN_MS = 1_760_086_400_000
@@ -88,14 +88,24 @@ def replayed(folder: Path) -> tuple[dict[str, Any], float, float]:
     """The answer of the command, its wall time [s] and the most memory it held [GiB]."""
     command = [sys.executable, "-m", "coldchain", "replay", "year.parquet", "--rules", "rules", "--json"]
     registry = (argument for path in sorted(folder.glob("*.csv")) for argument in ("--registry", path.name))
-    began = time.monotonic()
-    with (folder / "answer.json").open("wb") as answer:
-        process = subprocess.Popen([*command, *registry], cwd=folder, stdout=answer)
-        _, status, used = os.wait4(process.pid, 0)
+    began, held_kib = time.monotonic(), 0
+    with (
+        (folder / "answer.json").open("wb") as answer,
+        subprocess.Popen([*command, *registry], cwd=folder, stdout=answer) as process,
+    ):
+        # what `wait4` tells would include what this process held when it started the other
+        while process.poll() is None:
+            held_kib = max(held_kib, _most_kib(process.pid))
+            time.sleep(LOOK_EVERY_S)
     took_s = time.monotonic() - began
-    assert status == 0
-    process.returncode = 0
-    return json.loads((folder / "answer.json").read_bytes()), took_s, used.ru_maxrss * 1024 / 2**30
+    assert process.returncode == 0
+    return json.loads((folder / "answer.json").read_bytes()), took_s, held_kib / 2**20
+
+
+def _most_kib(pid: int) -> int:
+    """The most that a process has held in memory so far; 0 if it has just ended."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def check(answer: dict[str, Any], years: list[Fridge], loggers: int) -> None:
