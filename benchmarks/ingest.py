@@ -95,7 +95,7 @@ def measure(share: int = 1) -> list[Row | Figure]:
     """One row and one figure for each shape; of a `share` of the messages, one round."""
     structlog.configure(processors=[_dropped])
     gc.collect()
-    gc.freeze()  # what other benchmarks have left in this process is not looked through, as in a service after its start
+    gc.freeze()  # what other benchmarks have left here is not looked through, as little as what a service begins with
     found: list[Row | Figure] = []
     for shape in SHAPES:
         found += _measured(shape._replace(messages=max(200, shape.messages // share)), ROUNDS if share == 1 else 1)
