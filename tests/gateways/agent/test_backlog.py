@@ -60,7 +60,7 @@ def overtaken_by(service: Receiver) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("readings", [200_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("readings", [500_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_live_readings_stay_live_while_a_backlog_is_published(
     service: Receiver, start_agent: StartAgent, tmp_path: Path, readings: int
 ) -> None:
