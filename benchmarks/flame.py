@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import raw_publisher
+from benchmarks.fleet import write_rules
 from benchmarks.ingest import UNLIMITED, mosquitto
 from benchmarks.peers.processes import program
 from benchmarks.record import DOCS
-from benchmarks.restart import LOGGERS, registry, write_rules
+from benchmarks.restart import LOGGERS, registry
 from benchmarks.start import LEDGER, service
 from coldchain.ledger.ledger import Ledger
 from coldchain.readings import ReadingBatch

@@ -16,6 +16,13 @@ KITS_PER_ROW = 10_000
 TEMPLATE = Path(__file__).parents[1] / "rules" / "templates" / "usp-controlled-cold.toml"
 
 
+def write_rules(folder: Path) -> None:
+    """The same profile as a rule file, in a new folder `rules`."""
+    (folder / "rules").mkdir()
+    rules = TEMPLATE.read_text(encoding="utf-8").replace('profile = "usp-controlled-cold"', 'profile = "mab"')
+    (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
+
+
 def profile() -> StabilityProfile:
     """Controlled cold: three limits on time, one on MKT over 24 h, two on unknown time."""
     return replace(load_profile(TEMPLATE), name="mab")

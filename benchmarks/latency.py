@@ -27,7 +27,7 @@ import orjson
 from numpy.typing import NDArray
 
 from benchmarks import raw_publisher
-from benchmarks.fleet import TEMPLATE
+from benchmarks.fleet import write_rules
 from benchmarks.harness import Figure
 from benchmarks.ingest import mosquitto
 from coldchain.instant import iso
@@ -194,9 +194,7 @@ def _service(folder: Path, settings: Path) -> Iterator[None]:
 
 def _prepared(folder: Path, port: int, begin_ms: int) -> tuple[Path, Path]:
     """Ledger and settings of a service."""
-    (folder / "rules").mkdir()
-    rules = TEMPLATE.read_text(encoding="utf-8").replace("usp-controlled-cold", "mab")
-    (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
+    write_rules(folder)
     settings, path = folder / "settings.toml", folder / "coldchain.db"
     guard = "[ledger]\nalarm_percent = 100\nstop_percent = 100\n"
     settings.write_text(f"[mqtt]\nport = {port}\n{guard}", encoding="utf-8")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fleet import TEMPLATE, fleet_tables
+from benchmarks.fleet import fleet_tables, write_rules
 from benchmarks.harness import Figure
 from benchmarks.replay_core import A_K, GAP_AFTER_MS, HIGH_MC, INTERVAL_MS, refrigerators
 from coldchain import archive
@@ -49,8 +49,7 @@ def fridges(count: int, readings: int) -> list[Fridge]:
     """So many years, each read off a simulated fridge."""
     columns = refrigerators(count, readings, failing=FAILING)
     found = []
-    for first, after in zip(columns.first[:-1], columns.first[1:], strict=True):
-        at_ms, temperature_mc = columns.at_ms[first:after], columns.temperature_mc[first:after]
+    for at_ms, temperature_mc in columns.by_logger():
         at_ms = at_ms - at_ms[0] + BEGIN_MS
         found.append(Fridge(at_ms, temperature_mc, *counted(at_ms.tolist(), temperature_mc.tolist())))
     return found
@@ -130,9 +129,7 @@ def measure(share: int = 1) -> list[Figure]:
                 loggers * KITS_PER_LOGGER, loggers, loggers_per_place=1, routes_per_place=1
             ):
                 (folder / table).write_text(content, encoding="utf-8")
-            (folder / "rules").mkdir()
-            rules = TEMPLATE.read_text(encoding="utf-8").replace('profile = "usp-controlled-cold"', 'profile = "mab"')
-            (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
+            write_rules(folder)
             readings = archive.write(folder / "year.parquet", channels(years, loggers))
             stored = (folder / "year.parquet").stat().st_size
             answer, took_s, memory_gib = replayed(folder)

@@ -7,7 +7,9 @@ polars and DuckDB and lets them run.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.at_ms)
+
+    def by_logger(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
+        """Instants and temperatures of each logger."""
+        for first, after in pairwise(self.first.tolist()):
+            yield self.at_ms[first:after], self.temperature_mc[first:after]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,8 @@ def ours(columns: Columns) -> Answer:
     """The way of the service, logger by logger: channel history, then its metrics."""
     n = len(columns.first) - 1
     answer = Answer(np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64))
-    for i in range(n):
-        own = slice(columns.first[i], columns.first[i + 1])
-        history = channel_record(CHANNEL, Series(columns.at_ms[own], columns.temperature_mc[own]), LOGGER).history
+    for i, readings in enumerate(columns.by_logger()):
+        history = channel_record(CHANNEL, Series(*readings), LOGGER).history
         assert history is not None
         found = exposure.out_of_range(history, None, HIGH_MC)
         answer.mkt_c[i] = exposure.mkt(history, ACTIVATION_ENERGY_J_MOL)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fleet import INTERVAL_MS, START_MS, TEMPLATE
+from benchmarks.fleet import INTERVAL_MS, START_MS, write_rules
 from benchmarks.harness import Figure
 from coldchain import keeper, pipeline
 from coldchain.instant import iso
@@ -57,13 +57,6 @@ def registry(start_ms: int) -> str:
         for kit in json.loads(kits):
             rows.append(f'[[kit]]\nid = "{kit}"\nbatch = "B"\ntrial = "T"\nprofile = "mab"\n')
     return "".join(rows)
-
-
-def write_rules(folder: Path) -> None:
-    """The profile of the kits, in the folder `rules`."""
-    (folder / "rules").mkdir()
-    rules = TEMPLATE.read_text(encoding="utf-8").replace('profile = "usp-controlled-cold"', 'profile = "mab"')
-    (folder / "rules" / "mab.toml").write_text(rules, encoding="utf-8")
 
 
 def ready(folder: Path, now_ms: int) -> dict[str, float | str]:

@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import raw_publisher
-from benchmarks.fleet import START_MS
+from benchmarks.fleet import START_MS, write_rules
 from benchmarks.harness import Figure
 from benchmarks.ingest import mosquitto
 from benchmarks.peers.processes import cpu_seconds
-from benchmarks.restart import write_rules
 from coldchain.ledger.ledger import Ledger
 from coldchain.readings import ReadingBatch
 from gateways.encoders import json_columns

@@ -31,8 +31,8 @@ def histories(columns: Columns) -> list[History]:
     """What each logger says of its fridge."""
     logger = Logger("lg", INTERVAL_MS, GAP_AFTER_MS)
     found = []
-    for first, after in zip(columns.first[:-1], columns.first[1:], strict=True):
-        series = Series(columns.at_ms[first:after].copy(), columns.temperature_mc[first:after].copy())
+    for at_ms, temperature_mc in columns.by_logger():
+        series = Series(at_ms.copy(), temperature_mc.copy())
         history = channel_record(ChannelKey("lg", "1"), series, logger).history
         assert history is not None
         found.append(history)

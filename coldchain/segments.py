@@ -93,7 +93,7 @@ def cover(at: _Times, hot: _Temperatures, cold: _Temperatures, interval: int, ga
     out_cold = np.empty(n + gaps, np.int32)
     first = m = 0
     while first < n:
-        after = min(_next_gap(at, first, gap_after), n)
+        after = _next_gap(at, first, gap_after)
         # loops over views become block moves, which assignments of slices do not
         own, target = slice(first, after), slice(m, m + after - first)
         part_at, part_hot, part_cold = at[own], hot[own], cold[own]

@@ -22,7 +22,7 @@ GENESIS = "0" * 64
 SYSTEM = "coldchain"
 """Who, where the software itself acts."""
 
-_COMPACT_JSON = json.JSONEncoder(separators=(",", ":")).encode
+compact_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Block(NamedTuple):
@@ -79,7 +79,7 @@ def _compact(values: list[object]) -> bytes:
         text = orjson.dumps(values)
     except orjson.JSONEncodeError:
         text = b"\x7f"
-    return text if text.isascii() and b"\x7f" not in text else _COMPACT_JSON(values).encode("ascii")
+    return text if text.isascii() and b"\x7f" not in text else compact_json(values).encode("ascii")
 
 
 def heads(connection: sqlite3.Connection) -> Heads:

@@ -14,8 +14,6 @@ from coldchain.ledger.records import insert_many
 from coldchain.readings import ChannelKey, Lost
 from coldchain.sequence import Counter, Gap, Run, Runs
 
-_COMPACT_JSON = json.JSONEncoder(separators=(",", ":")).encode
-
 # DISTINCT would read every row of the index; this reads one for each sender.
 _SENDERS = """
     WITH RECURSIVE found (sender) AS (
@@ -32,7 +30,7 @@ def write_counters(connection: sqlite3.Connection, counters: Mapping[Counter, Ru
     insert_many(
         connection,
         "INSERT INTO counter (gateway, logger, channel, boot, runs, has_gaps)",
-        [(*counter, _COMPACT_JSON(runs), len(runs) > 1) for counter, runs in counters.items()],
+        [(*counter, audit.compact_json(runs), len(runs) > 1) for counter, runs in counters.items()],
         "ON CONFLICT (gateway, logger, channel, boot) DO UPDATE SET runs = excluded.runs, has_gaps = excluded.has_gaps",
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import flame, start
+from benchmarks.fleet import write_rules
 from benchmarks.ingest import mosquitto
-from benchmarks.restart import write_rules
 from coldchain.readings import ReadingBatch
 
 
