@@ -20,6 +20,8 @@ MESSAGES_EACH = 30
 
 COLD_EVERY = 50
 STEPS_OF_A_COMMIT = 120
+MOST_ROUNDS = 30
+"""Of the control, which ends with the first that loses something."""
 
 
 def a_life(service: Service, chance: random.Random, number: int, acts: list[Act]) -> None:
@@ -107,6 +109,13 @@ def test_kills_under_load_lose_nothing_double_nothing_and_change_no_verdict(
 def test_control_a_service_that_acknowledges_before_the_commit_loses_readings(
     tmp_path: Path, mosquitto: Mosquitto, make_service: MakeService, size: Size, chance: random.Random, book: Book
 ) -> None:
-    kills = size.control_kills
-    service, account = killed(tmp_path, make_service, mosquitto, chance, kills, book, {"do": "acknowledges_first"})
-    book.control("P1", "acknowledges before the commit", service.ends[-9], "kills", account, fails=account.lost > 0)
+    kills = 0
+    for number in range(MOST_ROUNDS):  # a commit is so short that a few kills may all miss it
+        folder = tmp_path / f"round-{number}"
+        folder.mkdir()
+        act: Act = {"do": "acknowledges_first"}
+        service, account = killed(folder, make_service, mosquitto, chance, size.control_kills, book, act)
+        kills += service.ends[-9]
+        if account.lost:
+            break
+    book.control("P1", "acknowledges before the commit", kills, "kills", account, fails=account.lost > 0)
