@@ -65,7 +65,7 @@ def start(
     changed = _places_from(registry, _earliest(channels_from, _lose(scene, lost)))
     for place in registry.places:
         scene.renew(place, changed.get(place, OPEN_END_MS))
-    silent = _silent(scene, now_ms) if is_live else {}
+    silent = _silent(scene, now_ms, registry.groups_at) if is_live else {}
     groups = {group.id: judgement.first_change_ms(group.fate.route, changed) for group in registry.groups.values()}
     since = {group: OPEN_END_MS if first_ms is None else first_ms for group, first_ms in groups.items()}
     found = _judge(scene, since, silent, now_ms, dict.fromkeys(registry.places, BEGINNING_MS))
@@ -183,7 +183,7 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
             state.tallies[group.id] = before.tallies[group.id]
         if was.kits == group.kits and group.id in before.assessments:
             state.assessments[group.id] = before.assessments[group.id]
-    silent = _silent(scene, now_ms) if state.is_live else {}
+    silent = _silent(scene, now_ms, registry.groups_at) if state.is_live else {}
     due = registry.groups.keys() - state.assessments.keys()
     return state, _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 
@@ -202,21 +202,29 @@ def _is_other_logger(before: State, after: State, key: ChannelKey) -> bool:
     return before.registry.loggers.get(key.logger) != after.registry.loggers.get(key.logger)
 
 
-def silence(state: State, now_ms: int) -> Step:
+def silence(state: State, now_ms: int, group_ids: Iterable[str] | None = None) -> Step:
     """What passing time means for a live state: where a place has been silent for longer than its gap, time up to now
-    is unknown; and custody that has ended or begun since a kit was last judged is known to have."""
+    is unknown; and custody that has ended or begun since a kit was last judged is known to have.
+
+    `group_ids`: the kit groups to look at, all without; those that are no more are left out.
+    """
     scene = Scene(state)
-    silent = _silent(scene, now_ms)
+    groups = state.registry.groups
+    chosen = groups if group_ids is None else [group_id for group_id in group_ids if group_id in groups]
+    last = {
+        group_id: history.last_segment(history.route_until(groups[group_id].fate.route, now_ms))
+        for group_id in chosen
+        if groups[group_id].fate.route
+    }
+    silent = _silent(scene, now_ms, {segment.place for segment in last.values()})
     due = []
-    for group in state.registry.groups.values():
-        if not group.fate.route:
-            continue
-        last = history.last_segment(history.route_until(group.fate.route, now_ms))
-        judged = state.assessments.get(group.id)
+    for group_id, segment in last.items():
+        judged = state.assessments.get(group_id)
         judged_to_ms = BEGINNING_MS if judged is None or judged.as_of_ms is None else judged.as_of_ms
-        is_silent = last.to_ms is None and last.place in silent
-        if is_silent or judged_to_ms < last.from_ms or (last.to_ms is not None and judged_to_ms != last.to_ms):
-            due.append(group.id)
+        is_silent = segment.to_ms is None and segment.place in silent
+        is_other = judged_to_ms < segment.from_ms or (segment.to_ms is not None and judged_to_ms != segment.to_ms)
+        if is_silent or is_other:
+            due.append(group_id)
     return _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 
 
@@ -378,7 +386,6 @@ def _judge(
     )
 
 
-def _silent(scene: Scene, now_ms: int) -> dict[str, int]:
-    """The places with kits of which nothing has been known for longer than their gap, and up to when: now."""
-    there = scene.state.registry.groups_at
-    return {place: now_ms for place in there if judgement.is_silent(scene, place, now_ms)}
+def _silent(scene: Scene, now_ms: int, places: Iterable[str]) -> dict[str, int]:
+    """Those of some places of which nothing has been known for longer than their gap, and up to when: now."""
+    return {place: now_ms for place in places if judgement.is_silent(scene, place, now_ms)}

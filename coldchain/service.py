@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple
@@ -63,6 +63,10 @@ QUIET_BELOW = 100
 
 WAITING_AT_ONCE, WAITING_AT_ONCE_UNDER_LOAD = 500, 20
 """So many messages that were put back are read between two turns."""
+
+GROUPS_AT_ONCE = 25
+"""So many kit groups are asked between two commits whether they are silent: where all are, each is judged, some
+milliseconds in all."""
 
 POLL_S = 1.0
 MAIL_FINISHES_WITHIN_S = 5.0
@@ -127,7 +131,7 @@ def run(settings: Settings, *, clock: Callable[[], int] = system_clock, stop: th
         supervisor.ready()
         while not stop.is_set():
             watchdog.beat()
-            broker.turn(0.0 if service.has_waiting else service.may_wait_s)
+            broker.turn(service.may_wait_s)
             service.take()
             service.take_waiting()
             service.tell_receipts()
@@ -168,6 +172,7 @@ class Service:
             1000 * settings.service.resend_after_s, 1000 * settings.service.lost_after_s, ledger.runs_of
         )
         self._waiting, self._is_quiet = 0, True
+        self._to_ask: deque[tuple[str, ...]] = deque()
         self._next_poll = self._next_look = self._next_receipts = 0.0
         self._silence_due = time.monotonic() + 3 * settings.service.silence_every_s
 
@@ -248,13 +253,16 @@ class Service:
 
     @property
     def may_wait_s(self) -> float:
-        """How long the loop may wait for messages: not beyond what is to be told."""
+        """How long the loop may wait for messages: not while there is work, not beyond what is to be told."""
+        if self.has_waiting or (self._to_ask and self.writer.may_try):
+            return 0.0
         if not self._receipts.due:
             return TURN_S
         return min(TURN_S, max(0.0, self._next_receipts - time.monotonic()))
 
     def sweep(self, ticks: SimpleQueue[None]) -> None:
-        """Notice what other processes wrote, once a second, and what is missing, at every tick."""
+        """Notice what other processes wrote, once a second, and what is missing: from every tick on some groups at a
+        time, so that no message waits for all."""
         now = time.monotonic()
         if not self.writer.may_try:
             return
@@ -268,10 +276,21 @@ class Service:
             log.error("no tick came: the scheduler or the clock stands still", every_s=every_s)
         if ticked or now >= self._silence_due:
             self._silence_due = now + 3 * every_s
-            self._store(Portion(), pipeline.silence)
-            self.writer.guarded(self.writer.tidy)
-            state = self.writer.kept.state
-            self._metrics.silent_loggers(silent_loggers(state.registry, state.last_ms, self._clock()))
+            if not self._to_ask:  # else there are so many that a round takes longer than a tick
+                groups = list(self.writer.kept.state.registry.groups)
+                self._to_ask.extend(
+                    tuple(groups[n : n + GROUPS_AT_ONCE]) for n in range(0, max(1, len(groups)), GROUPS_AT_ONCE)
+                )
+        if self._to_ask:
+            asked = self._to_ask.popleft()
+            self._store(Portion(), lambda state, at_ms: pipeline.silence(state, at_ms, asked))
+            if not self._to_ask:
+                self._tidy()
+
+    def _tidy(self) -> None:
+        self.writer.guarded(self.writer.tidy)
+        state = self.writer.kept.state
+        self._metrics.silent_loggers(silent_loggers(state.registry, state.last_ms, self._clock()))
 
     def _ask_gateways(self) -> None:
         """Ask for what is missing, and to hold back while the disk fills; what was asked for in vain is unknown time

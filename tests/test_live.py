@@ -86,10 +86,12 @@ class Life(RuleBasedStateMachine):
             gaps = [Lost(*pair) for pair in zip(instants[first:], instants[first + 1 :], strict=False)][:count]
             self.take(pipeline.lose(self.state, {key: gaps}, self.now_ms))
 
-    @rule(minutes=st.integers(0, 40))
-    def nothing_comes_for_a_while(self, minutes: int) -> None:
+    @rule(minutes=st.integers(0, 40), at_once=st.integers(1, 4))
+    def nothing_comes_for_a_while(self, minutes: int, at_once: int = 1) -> None:
         self.now_ms += minutes * MINUTE_MS
-        pipeline.adopt(self.state, pipeline.silence(self.state, self.now_ms))
+        groups = list(self.registry.groups)
+        for n in range(0, len(groups), at_once):
+            pipeline.adopt(self.state, pipeline.silence(self.state, self.now_ms, groups[n : n + at_once]))
 
     @rule(which=st.integers(0, 50), minutes=st.integers(-90, 90).filter(bool), is_removed=st.booleans())
     def custody_is_corrected(self, which: int, minutes: int, is_removed: bool) -> None:

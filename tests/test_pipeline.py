@@ -277,6 +277,21 @@ def test_silence_beyond_the_limit_on_unknown_time_is_an_event_of_missing_data() 
     assert of(state, "K-1").unknown_ms == 32 * MINUTE_MS
 
 
+def test_groups_that_are_asked_one_after_the_other_are_as_silent_as_all_at_once() -> None:
+    at_once, one_by_one = (begun(every_five("lg-a", 0, 30, 5000)) for _ in range(2))
+    whole = hush(at_once, 600)
+    asked = [*one_by_one.registry.groups, "a group that is no more"]
+    parts = []
+    for group in asked:
+        parts.append(pipeline.silence(one_by_one, minute(600), [group]))
+        pipeline.adopt(one_by_one, parts[-1])
+    assert len(asked) > 2
+    assert whole.events
+    assert sorted(each.id for part in parts for each in part.events) == sorted(each.id for each in whole.events)
+    assert one_by_one.assessments == at_once.assessments
+    assert one_by_one.events == at_once.events
+
+
 def test_silence_concerns_the_place_where_a_kit_is_now() -> None:
     state = begun(every_five("lg-a", 0, 60, 5000), every_five("lg-b", 65, 120, 5000))
     hush(state, 125)

@@ -570,6 +570,26 @@ def test_a_missing_tick_is_made_up_for(running: Running) -> None:
     assert len(running.ledger.load_events()) == 1
 
 
+def test_while_many_groups_are_asked_for_silence_messages_are_stored_in_between(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "GROUPS_AT_ONCE", 1)
+    more = REGISTRY.partition("[[kit]]")[2]
+    kits = "".join(f"[[kit]]{more}".replace("0001", f"000{n}").replace("T10:00", f"T1{n}:00") for n in range(2, 5))
+    ledger.register("registry.toml", REGISTRY + kits, "ann", START_MS)
+    running = restarted(tmp_path, ledger, START_MS + 60 * MINUTE_MS)
+    running.get(payload(0, 5000))
+    running.now_ms = START_MS + 29 * 60 * MINUTE_MS
+    running.turn(tick=True)
+    held = [len(ledger.load_events())]
+    while running.service.may_wait_s == 0:
+        running.ticks.put(None)  # a tick while a round goes on begins no other
+        running.get(b"in between")
+        held.append(len(ledger.load_events()))
+        assert len(list(ledger.message_topics("coldchain/"))) == len(held)
+    assert held == [1, 2, 3, 4]
+
+
 def test_an_alert_waits_while_there_is_no_broker_and_is_not_sent_twice_while_under_way(running: Running) -> None:
     running.broker.is_linked = False
     running.get(payload(0, *HOT))

@@ -273,15 +273,14 @@ def ends(connection: sqlite3.Connection) -> Ends:
 _BLOCK = f"SELECT id, {_COLUMNS} FROM reading_block"  # noqa: S608 (a constant)
 
 
-def blocks_after(connection: sqlite3.Connection, block: int, most_readings: int) -> list[tuple[int, ReadingBatch]]:
-    """The readings that became known after a block, with the ids of theirs: at least one block, if there is any."""
-    found: list[tuple[int, ReadingBatch]] = []
-    for identity, *row in connection.execute(f"{_BLOCK} WHERE id > ? ORDER BY id", (block,)):
-        found.append((identity, _batch(row)))
-        most_readings -= len(found[-1][1])
-        if most_readings <= 0:
-            break
-    return found
+def blocks_after(
+    connection: sqlite3.Connection, block: int, up_to_block: int, most_blocks: int
+) -> list[tuple[int, ReadingBatch]]:
+    """The first blocks of readings after one, up to another, with their ids."""
+    rows = connection.execute(
+        f"{_BLOCK} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", (block, up_to_block, most_blocks)
+    )
+    return [(identity, _batch(row)) for identity, *row in rows]
 
 
 def blocks_between(
@@ -357,12 +356,11 @@ def audit_between(connection: sqlite3.Connection, after: int, up_to: int) -> lis
     ).fetchall()
 
 
-def assessments_since(connection: sqlite3.Connection, updated_ms: int) -> dict[str, tuple[int, dict[str, Any]]]:
-    """The assessments written at or after an instant: (when, plain values) by group id, in order."""
-    rows = connection.execute(
+def assessments_since(connection: sqlite3.Connection, updated_ms: int) -> list[tuple[str, int, str]]:
+    """The assessments written at or after an instant, in the order of the groups: (group id, when, JSON)."""
+    return connection.execute(
         "SELECT group_id, updated_ms, body FROM assessment WHERE updated_ms >= ? ORDER BY group_id", (updated_ms,)
-    )
-    return {group: (at_ms, json.loads(body)) for group, at_ms, body in rows}
+    ).fetchall()
 
 
 def open_quarantines(connection: sqlite3.Connection) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from coldchain import history
 from coldchain.history import Series
+from coldchain.ledger.records import insert_many
 from coldchain.readings import FAULT_MC, ChannelKey
 from coldchain.timeseries import day_column, local_file
 from coldchain.timeseries.ledger_view import no_rest
@@ -29,12 +30,15 @@ from coldchain.timeseries.points import (
     Readings,
 )
 
+ROWS_AT_ONCE = 200
+"""So many rows are written before it rests: the rows of one pass may be thousands."""
+
 _EMBEDDED = ("day", "logger_hour", "place_hour", "place_basis", "act", "evidence", "cursor")
 
 
 class EmbeddedStore:
     """The Store in the local file. `connection`: of `local_file.opened` to append, of `reading` to ask. `rest` is
-    called before each day of a channel that is written."""
+    called before each day of a channel, and each portion of rows, that is written."""
 
     def __init__(self, connection: sqlite3.Connection, rest: Callable[[], None] = no_rest) -> None:
         self._connection, self._rest = connection, rest
@@ -168,9 +172,9 @@ class EmbeddedStore:
 
     def _write(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         rows = list(rows)
-        if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            self._rest()
+            insert_many(self._connection, f"INSERT OR REPLACE INTO {table}", rows[first : first + ROWS_AT_ONCE])
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with trouble_with_file():

@@ -26,7 +26,7 @@ REST = 3.0
 """How long it rests, in multiples of the time that it has worked: ingest has the processor first."""
 
 LONGEST_REST_S = 0.02
-"""Between two pieces of work of one pass, which holds a view of the ledger; the remainder follows the pass."""
+"""Between two pieces of work of one pass; the remainder follows the pass."""
 
 _RECONCILED = ("reconciled_block", "reconciled_audit", "reconciled_verdict")
 """Under which names the local file remembers how far the last night came."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from coldchain.errors import EnvironmentFailed
 from coldchain.ledger import queries
+from coldchain.ledger.queries import Ends
 from coldchain.readings import ReadingBatch
 from coldchain.registry import Registry, parse_registry
 from coldchain.timeseries import local_file
@@ -26,9 +27,12 @@ from coldchain.timeseries.derive import (
 from coldchain.timeseries.ledger_view import LedgerView, no_rest
 from coldchain.timeseries.points import Act, Addition, Cursor, GroupVerdict, PlaceHour
 from coldchain.timeseries.store import Store
-from coldchain.timeseries.verdicts import note_verdicts
+from coldchain.timeseries.verdicts import latest, note_verdicts
 
 READINGS_PER_PASS = 200_000
+BLOCKS_AT_ONCE = 200
+"""So many are read before it rests."""
+
 ACTS_PER_PASS = 5_000
 VERDICTS_PER_PASS = 50
 """Each may stand for ten thousand kits."""
@@ -85,8 +89,9 @@ class Projector:
     def run_pass(self) -> bool:
         """Project the next stretch; whether there may be more. Raises EnvironmentFailed, and then nothing moved on.
 
-        The store is asked and written while no view of the ledger is held: a slow server must not keep the ledger from
-        folding its write-ahead log back.
+        A view of the ledger is held only for what changes in it: while one is, the ledger cannot fold its write-ahead
+        log back. What stands up to a block never changes: hours are computed, and the store is asked and written,
+        without.
         """
         cursor = self._store.cursor()
         with self.one_view():
@@ -94,30 +99,45 @@ class Projector:
         seen = self._versions
         bases = None if seen == self._placed else self._store.place_bases()
         with self.one_view():
-            note_verdicts(self._local, self.ledger, self.registry)
-            blocks = queries.blocks_after(self.ledger, cursor.block, READINGS_PER_PASS)
+            assessed = latest(self._local, self.ledger)
             acts = self.acts(cursor.audit, cursor.audit + ACTS_PER_PASS)
-            verdicts = self.verdicts(cursor.verdict, cursor.verdict + VERDICTS_PER_PASS)
-            moved = Cursor(
-                blocks[-1][0] if blocks else cursor.block,
-                acts[-1].seq if acts else cursor.audit,
-                verdicts[-1].seq if verdicts else cursor.verdict,
-                queries.chain_hash_of_block(self.ledger, blocks[-1][0] if blocks else cursor.block),
-            )
-            view = self.view(moved.block)
-            if self._versions != seen:  # the registry has changed just now: the next pass sees to the places
-                bases = None
-            places = [] if bases is None else self._changed_places(view, bases)
-            addition = self._addition(view, cursor, moved, blocks, acts, verdicts)
-            left = self._left(moved)
+            ends = queries.ends(self.ledger)
+        note_verdicts(self._local, assessed, self.registry, self._rest)
+        verdicts = self.verdicts(cursor.verdict, cursor.verdict + VERDICTS_PER_PASS)
+        blocks = self._blocks(cursor.block, ends.block)
+        moved = Cursor(
+            blocks[-1][0] if blocks else cursor.block,
+            acts[-1].seq if acts else cursor.audit,
+            verdicts[-1].seq if verdicts else cursor.verdict,
+            queries.chain_hash_of_block(self.ledger, blocks[-1][0] if blocks else cursor.block),
+        )
+        if self._versions != seen:  # the registry has changed just now: the next pass sees to the places
+            bases = None
+        view = self.view(moved.block)
+        places = [] if bases is None else self._changed_places(view, bases)
+        addition = self._addition(view, cursor, moved, blocks, acts, verdicts)
         for place, hours, basis in places:
             self._store.replace_place(place, hours, basis)
         if bases is not None:
             self._placed = seen
         if moved != cursor:
             self._store.append(addition)
-        self.backlog = left
-        return left.blocks > 0 or len(acts) == ACTS_PER_PASS or len(verdicts) == VERDICTS_PER_PASS
+        self.backlog = self._left(moved, ends)
+        return self.backlog.blocks > 0 or len(acts) == ACTS_PER_PASS or len(verdicts) == VERDICTS_PER_PASS
+
+    def _blocks(self, after: int, up_to: int) -> list[tuple[int, ReadingBatch]]:
+        """The blocks of one pass: at least one if there is any."""
+        found: list[tuple[int, ReadingBatch]] = []
+        readings = 0
+        while after < up_to and readings < READINGS_PER_PASS:
+            self._rest()
+            for block in queries.blocks_after(self.ledger, after, up_to, BLOCKS_AT_ONCE):
+                if readings >= READINGS_PER_PASS:
+                    break
+                found.append(block)
+                readings += len(block[1])
+            after = found[-1][0]
+        return found
 
     def _addition(
         self,
@@ -177,10 +197,10 @@ class Projector:
             if bases.get(place) != place_basis(self.registry, place)
         ]
 
-    def _left(self, cursor: Cursor) -> Backlog:
-        ends = queries.ends(self.ledger)
-        oldest_ms = queries.received_after(self.ledger, cursor.block)
-        return Backlog(ends.block - cursor.block, ends.audit - cursor.audit, oldest_ms)
+    def _left(self, cursor: Cursor, ends: Ends) -> Backlog:
+        blocks = ends.block - cursor.block
+        oldest_ms = queries.received_after(self.ledger, cursor.block) if blocks else None
+        return Backlog(blocks, ends.audit - cursor.audit, oldest_ms)
 
     def _load_registry(self) -> None:
         files = queries.registry_files(self.ledger)

@@ -8,28 +8,44 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from coldchain.ledger import queries
 from coldchain.registry import Registry
 from coldchain.timeseries import local_file
+from coldchain.timeseries.ledger_view import no_rest
 
 LOOK_BACK_MS = 60_000
 """Assessments are looked at again this long after: a clock that is set right may step back a little."""
 
+Assessments = Sequence[tuple[str, int, str]]
+"""Group, when it was assessed [ms UTC], and the assessment as JSON."""
 
-def note_verdicts(local: sqlite3.Connection, ledger: sqlite3.Connection, registry: Registry) -> int:
-    """Add what changed to the journal; how many entries that makes. Groups that the registry no longer has are left."""
+
+def latest(local: sqlite3.Connection, ledger: sqlite3.Connection) -> Assessments:
+    """The assessments that may not have been noted yet."""
+    return queries.assessments_since(ledger, local_file.progress(local, "assessed_ms") - LOOK_BACK_MS)
+
+
+def note_verdicts(
+    local: sqlite3.Connection, found: Assessments, registry: Registry, rest: Callable[[], None] = no_rest
+) -> int:
+    """Add what changed to the journal; how many entries that makes. Groups that the registry no longer has are left.
+
+    `rest` is called before each of them.
+    """
     since_ms = local_file.progress(local, "assessed_ms")
-    found = queries.assessments_since(ledger, since_ms - LOOK_BACK_MS)
     added = 0
     with local_file.transaction(local):
         first_kit = _next_kit(local)
-        for group_id, (updated_ms, assessment) in found.items():
+        for group_id, updated_ms, body in found:
             since_ms = max(since_ms, updated_ms)
             group = registry.groups.get(group_id)
             if group is None:
                 continue
+            rest()
+            assessment = json.loads(body)
             kits = list(group.kits)
             outcome = json.dumps([_outcome(assessment), kits])
             last = local.execute(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coldchain.errors import EnvironmentFailed
+from coldchain.ledger import queries
 from coldchain.ledger.backup import restore
 from coldchain.ledger.ledger import Ledger
 from coldchain.readings import ChannelKey
@@ -18,7 +19,7 @@ from coldchain.timeseries.embedded import EmbeddedStore
 from coldchain.timeseries.influx import InfluxStore
 from coldchain.timeseries.opening import file_of, opened
 from coldchain.timeseries.points import Addition, Cursor
-from coldchain.timeseries.projector import OtherLedger
+from coldchain.timeseries.projector import Backlog, OtherLedger
 from coldchain.timeseries.reconciliation import reconcile
 from coldchain.timeseries.retention import Kept
 from coldchain.timeseries.store import Store
@@ -63,6 +64,23 @@ def test_small_portions_while_the_ledger_grows_give_what_one_portion_of_all_give
         project(found)
         assert everything(found.store) == grown
         assert reconcile(found.projector, found.store, Kept()).differences == ()
+
+
+def test_a_pass_takes_no_more_blocks_than_it_should_and_at_least_one(
+    embedded: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(embedded, month(seed=3, days=1))
+    monkeypatch.setattr(projector, "READINGS_PER_PASS", 1)
+    with opened(embedded) as found:
+        for passes in (1, 2):
+            assert found.projector.run_pass()
+            assert found.store.cursor().block == passes
+        ends = queries.ends(found.ledger)
+        assert found.projector.backlog.blocks == ends.block - 2
+        assert found.projector.backlog.oldest_ms == queries.received_after(found.ledger, 2)
+        monkeypatch.undo()
+        project(found)
+        assert found.projector.backlog == Backlog(0, 0, None)
 
 
 @pytest.mark.parametrize("is_embedded", [True, False])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -12,7 +13,9 @@ from coldchain.ledger import queries
 from coldchain.readings import ChannelKey
 from coldchain.settings import Settings, Timeseries
 from coldchain.timeseries import local_file, projection
+from coldchain.timeseries.embedded import ROWS_AT_ONCE, EmbeddedStore
 from coldchain.timeseries.opening import file_of, opened, opened_to_read
+from coldchain.timeseries.points import PlaceHour
 from coldchain.timeseries.projection import Projection
 from coldchain.timeseries.projector import Projector
 from processes import eventually
@@ -124,6 +127,42 @@ def test_a_pass_rests_between_channels_and_between_days(embedded: Settings) -> N
         assert channels > 1
         assert days > channels
         assert rests >= channels + days
+
+
+def test_while_a_pass_rests_the_ledger_can_fold_its_write_ahead_log_back(embedded: Settings) -> None:
+    fill(embedded, month(seed=22, days=2))
+    found_busy = []
+    with closing(sqlite3.connect(embedded.ledger.path, timeout=0.0)) as writer:
+
+        def rest() -> None:
+            found_busy.append(writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+
+        with opened(embedded, rest) as found:
+            with found.projector.one_view():
+                found.ledger.execute("SELECT count(*) FROM message").fetchone()
+                writer.execute("INSERT INTO checkpoint (written_ms, position, sha256) VALUES (0, 0, hex(zeroblob(32)))")
+                writer.commit()
+                rest()
+                assert found_busy.pop() == 1, "the control: a view stands in the way"
+            while found.projector.run_pass():
+                pass
+    assert len(found_busy) > 10
+    assert not any(found_busy)
+
+
+def test_rows_of_hours_are_written_in_portions_with_a_rest_before_each(embedded: Settings) -> None:
+    rests = 0
+
+    def rest() -> None:
+        nonlocal rests
+        rests += 1
+
+    hours = tuple(PlaceHour(n * HOUR_MS, 0) for n in range(3 * ROWS_AT_ONCE + 1))
+    with local_file.opened(file_of(embedded)) as local:
+        store = EmbeddedStore(local, rest)
+        store.replace_place("basel-cold-2", hours, "basis")
+        assert rests == 4 + 1
+        assert store.place_hours("basel-cold-2", -1, 2**43) == hours
 
 
 def test_between_two_pieces_of_work_the_thread_rests_shortly(embedded: Settings) -> None:
