@@ -60,7 +60,7 @@ def catch_up(ledger: Ledger, rules: Path, kept: Kept | None, now_ms: int) -> Ite
         yield kept, found
     position = ledger.position()
     batches = list(ledger.load_batches(kept.position)) if position > kept.position else []
-    found = pipeline.step(kept.state, batches, now_ms)
+    found = pipeline.step(kept.state, batches, now_ms, are_stored=True)
     yield replace(kept, position=position), replace(found, fresh=())  # it is all in the ledger
 
 

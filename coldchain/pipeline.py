@@ -61,7 +61,7 @@ def start(
     if remembered is not None:
         _recollect(state, remembered)
     scene = Scene(state)
-    merged, channels_from = _merge(scene, batches)
+    merged, channels_from = _merge(scene, batches, are_stored=True)
     changed = _places_from(registry, _earliest(channels_from, _lose(scene, lost)))
     for place in registry.places:
         scene.renew(place, changed.get(place, OPEN_END_MS))
@@ -102,14 +102,18 @@ def empty(
     return State(registry, chosen, measures, as_of_ms, is_live, archive)
 
 
-def step(state: State, batches: Sequence[ReadingBatch], now_ms: int) -> Step:
+def step(state: State, batches: Sequence[ReadingBatch], now_ms: int, *, are_stored: bool = False) -> Step:
     """What new readings change: only the kit groups whose places they reach are judged again, and these only where
-    what changed can matter to them. Quiet readings, which can change nothing (`streams`), are not even looked at."""
+    what changed can matter to them. Quiet readings, which can change nothing (`streams`), are not even looked at.
+
+    `are_stored`: the archive has them already, so that none of them is new to it, but all are new to the state.
+    """
     is_quiet, quiet = state.streams.sift(batches, state.registry.places_watched_by)
     if all(is_quiet):
         return Step(tuple(batches), quiet, arrivals=len(quiet))
     scene = Scene(state, quiet)
-    merged, channels_from = _merge(scene, [batch for batch, calm in zip(batches, is_quiet, strict=True) if not calm])
+    disturbing = [batch for batch, calm in zip(batches, is_quiet, strict=True) if not calm]
+    merged, channels_from = _merge(scene, disturbing, are_stored=are_stored)
     found = _changed(scene, channels_from, now_ms)
     looked_at = iter(merged.fresh)
     fresh = tuple(batch if calm else next(looked_at) for batch, calm in zip(batches, is_quiet, strict=True))
@@ -268,7 +272,7 @@ def rules(registry: Registry, profiles: Rules) -> dict[str, StabilityProfile]:
     return chosen
 
 
-def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[ChannelKey, int]]:
+def _merge(scene: Scene, batches: Sequence[ReadingBatch], *, are_stored: bool) -> tuple[Step, dict[ChannelKey, int]]:
     """The series with the readings of all batches, and the channels they change, each from when on."""
     state = scene.state
     by_channel: dict[ChannelKey, list[int]] = defaultdict(list)
@@ -288,7 +292,7 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch]) -> tuple[Step, dict[Ch
         if believed.any():
             those = slice(None) if are_all else believed
             is_fresh[those] = scene.merge(key, at[those], temperature[those])
-            new_at = at[is_fresh]
+            new_at = at[those] if are_stored else at[is_fresh]
             if logger is not None and len(new_at):
                 changed[key] = history.changed_from_ms(scene.series[key], int(new_at.min()), logger)
         if not are_all:

@@ -155,6 +155,44 @@ def test_readings_that_another_process_stored_are_taken_in_and_its_events_are_no
     assert kept.position == ledger.position()
 
 
+def late_and_hot(ledger: Ledger, folder: Path, now_ms: int) -> Kept:
+    """A state whose past is put away, to which nothing late has come yet."""
+    kept = received(ledger, caught_up(ledger, folder, now_ms), minutes(100, 600), now_ms)
+    keeper.put_away(kept, now_ms, HOUR_MS)
+    keeper.write_checkpoint(ledger, kept, now_ms)
+    assert kept.state.series[KEY].since_ms > START_MS + 30 * MINUTE_MS
+    return kept
+
+
+def assert_holds_what_a_start_from_all_holds(kept: Kept, ledger: Ledger, folder: Path, now_ms: int) -> None:
+    (event,) = [event for known in kept.state.events.values() for event in known.values()]
+    assert (event.breached_at_ms, event.supported) == (START_MS + 10 * MINUTE_MS, True)
+    pipeline.adopt(kept.state, pipeline.silence(kept.state, now_ms))
+    assert [each for known in kept.state.events.values() for each in known.values()] == [event]
+    held = assessments(kept, now_ms)
+    checkpoint.path_of(folder / "coldchain.db").unlink()
+    assert held == assessments(caught_up(ledger, folder, now_ms), now_ms)
+
+
+def test_late_data_behind_what_is_put_away_count_after_a_crash_that_follows_their_commit(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    now_ms = START_MS + 10 * HOUR_MS
+    received(ledger, late_and_hot(ledger, tmp_path, now_ms), minutes(1, 30, 9000), now_ms)
+    after_the_crash = caught_up(ledger, tmp_path, now_ms)
+    assert_holds_what_a_start_from_all_holds(after_the_crash, ledger, tmp_path, now_ms)
+
+
+def test_late_data_behind_what_is_put_away_count_when_another_process_has_stored_them(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    now_ms = START_MS + 10 * HOUR_MS
+    kept = late_and_hot(ledger, tmp_path, now_ms)
+    stored_elsewhere(ledger, minutes(1, 30, 9000), now_ms)
+    kept = caught_up(ledger, tmp_path, now_ms, kept)
+    assert_holds_what_a_start_from_all_holds(kept, ledger, tmp_path, now_ms)
+
+
 def test_custody_that_is_corrected_while_the_past_is_put_away_is_counted_from_the_ledger(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -148,6 +148,21 @@ class Life(RuleBasedStateMachine):
         )
         pipeline.adopt(self.state, found)
 
+    @rule(minutes=st.integers(0, 60), count=st.integers(1, 20), keep=st.integers(0, 5))
+    def it_crashes_after_a_commit_that_followed_a_checkpoint(self, minutes: int, count: int, keep: int) -> None:
+        self.the_past_is_put_away(minutes, some=False)
+        self.a_checkpoint_is_written()
+        self.some_arrive_before_their_turn(count, keep)
+        self.the_service_restarts()
+
+    @rule(minutes=st.integers(0, 60), count=st.integers(1, 20))
+    def another_process_stores_some_after_the_past_was_put_away(self, minutes: int, count: int) -> None:
+        self.the_past_is_put_away(minutes, some=False)
+        now, self.waiting = self.waiting[:count], self.waiting[count:]
+        fresh = [batch for batch in pipeline.step(self.state, batches(now), self.now_ms).fresh if len(batch)]
+        self.stored += fresh
+        pipeline.adopt(self.state, pipeline.step(self.state, fresh, self.now_ms, are_stored=True))
+
     @rule(which=st.integers(0, 50), allowed=st.sampled_from(["0s", "7min", "3h"]))
     def a_limit_is_changed(self, which: int, allowed: str) -> None:
         profiles = [{**table, "limit": [dict(limit) for limit in table["limit"]]} for table in self.case.profiles]
