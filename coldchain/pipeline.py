@@ -75,7 +75,8 @@ def start(
 def _recollect(state: State, remembered: Remembered) -> None:
     state.settled, state.unverified = dict(remembered.series), dict(remembered.unverified)
     state.lost = dict(remembered.lost)
-    state.tallies, state.silent_until = dict(remembered.tallies), dict(remembered.silent_until)
+    state.silent_until = dict(remembered.silent_until)
+    state.count(remembered.tallies)
     state.arrivals = remembered.arrivals
     for place, (since_ms, known_ms) in remembered.put_away.items():
         state.records[place] = replace(NOTHING, since_ms=since_ms, known_before_ms=known_ms)
@@ -143,7 +144,8 @@ def _changed(scene: Scene, channels_from: Mapping[ChannelKey, int], now_ms: int)
         # what is known beyond where the place ended is new, the gap before a reading included
         new_from_ms = min(from_ms, scene.known_to_ms(place))
         record = scene.renew(place, from_ms)
-        if not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
+        is_counted = from_ms < state.counted_ms.get(place, BEGINNING_MS)  # then tallies are wrong, whatever it means
+        if is_counted or not patience.holds(state.patience.get(place, patience.NONE), record, new_from_ms):
             changed[place] = from_ms
     groups = {}
     for group_id in {group for place in changed for group in state.registry.groups_at.get(place, ())}:
@@ -184,9 +186,10 @@ def amend(before: State, registry: Registry, profiles: Rules, now_ms: int) -> tu
         if any(segment.place not in same for segment in group.fate.route):
             continue
         if group.id in before.tallies:
-            state.tallies[group.id] = before.tallies[group.id]
+            state.count({group.id: before.tallies[group.id]})
         if was.kits == group.kits and group.id in before.assessments:
             state.assessments[group.id] = before.assessments[group.id]
+            state.judged_ms[group.id] = before.judged_ms[group.id]
     silent = _silent(scene, now_ms, registry.groups_at) if state.is_live else {}
     due = registry.groups.keys() - state.assessments.keys()
     return state, _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
@@ -223,11 +226,9 @@ def silence(state: State, now_ms: int, group_ids: Iterable[str] | None = None) -
     silent = _silent(scene, now_ms, {segment.place for segment in last.values()})
     due = []
     for group_id, segment in last.items():
-        judged = state.assessments.get(group_id)
-        judged_to_ms = BEGINNING_MS if judged is None or judged.as_of_ms is None else judged.as_of_ms
+        judged_ms = state.judged_ms.get(group_id, BEGINNING_MS)
         is_silent = segment.to_ms is None and segment.place in silent
-        is_other = judged_to_ms < segment.from_ms or (segment.to_ms is not None and judged_to_ms != segment.to_ms)
-        if is_silent or is_other:
+        if is_silent or history.is_other_route(groups[group_id].fate.route, judged_ms, now_ms):
             due.append(group_id)
     return _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 
@@ -378,6 +379,7 @@ def _judge(
     return Step(
         assessments=assessments,
         outcomes=outcomes,
+        judged_ms=dict.fromkeys(groups, now_ms),
         events=tuple(events),
         warnings=tuple(warnings),
         series=scene.series.maps[0],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coldchain import history, streams
-from coldchain.history import BEGINNING_MS, Record, Series
+from coldchain.history import BEGINNING_MS, EMPTY, Record, Series
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.patience import Patience
 from coldchain.profiles import StabilityProfile
@@ -33,8 +33,9 @@ class State:
     `records` yet; whoever looks there brings them there first, as `series` and `places` do. `whole`: of some channels
     everything, what was put away included, as of when that was last needed. `lost`: readings that were taken and never
     came. `tallies`: what each kit group had been exposed to when its past was put away; the rest of its life is in
-    `records`. `silent_until`: up to where a silent place counts as unknown. `patience`: for each place, how long its
-    kit groups need no look. `assessments`: the last of each kit group, in brief if there is an archive. `as_of_ms`: a
+    `records`. `counted_ms`: up to when any tally counts the time of each place. `silent_until`: up to where a silent
+    place counts as unknown. `patience`: for each place, how long its kit groups need no look. `assessments`: the last
+    of each kit group, in brief if there is an archive; `judged_ms`: when it was made [ms UTC]. `as_of_ms`: a
     fixed evaluation instant, None for the default of SEMANTICS 2.4. `is_live`: kits are judged by their route up to
     now; otherwise, in a replay, by the whole route. `archive`: where the past can be read again; without one nothing is
     put away.
@@ -53,9 +54,11 @@ class State:
     records: dict[str, Record] = field(default_factory=dict)
     streams: Streams = field(default_factory=Streams)
     tallies: dict[str, Tally] = field(default_factory=dict)
+    counted_ms: dict[str, int] = field(default_factory=dict)
     silent_until: dict[str, int] = field(default_factory=dict)
     patience: dict[str, Patience] = field(default_factory=dict)
     assessments: dict[str, Assessment] = field(default_factory=dict)
+    judged_ms: dict[str, int] = field(default_factory=dict)
     events: dict[str, dict[str, QuarantineEvent]] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     arrivals: int = 0
@@ -95,15 +98,24 @@ class State:
             self.records[place] = place_record(self.registry, place, self.settled, self.lost, self.records[place])
             self.streams.read(place)
 
+    def count(self, tallies: Mapping[str, Tally]) -> None:
+        """Take in what kit groups had been exposed to."""
+        self.tallies.update(tallies)
+        for group, tally in tallies.items():
+            for segment in self.registry.groups[group].fate.route:
+                self.counted_ms[segment.place] = max(tally.as_of_ms, self.counted_ms.get(segment.place, BEGINNING_MS))
+
     def expect(self, place: str) -> None:
-        """Note which readings of a place will be quiet, as far as its record and its patience tell."""
+        """Note which readings of a place will be quiet, as far as its record and its patience tell. None is that would
+        change what a tally counts."""
         self.settle_place(place)
         waits, record = self.patience.get(place), self.records.get(place)
+        counted_ms = self.counted_ms.get(place, BEGINNING_MS)
         for key in self.registry.channels_of.get(place, ()):
-            expected = None
-            if waits is not None and record is not None and key in self.settled:
+            expected, series = None, self.settled.get(key, EMPTY)
+            if waits is not None and record is not None and len(series) and series.at_ms[-1] >= counted_ms:
                 lost = self.lost.get(key, ())
-                expected = streams.expected(self.registry, key, self.settled[key], lost, place, record, waits)
+                expected = streams.expected(self.registry, key, series, lost, place, record, waits)
             self.streams.expect(key, place, expected)
 
 
@@ -165,13 +177,15 @@ class Step:
 
     `fresh` is aligned with the batches of the step: of each, the readings not known before. `quiet` are those among
     them that nothing else here is about. `assessments` are those made again, by kit group; `outcomes` those among them
-    that say something new: another verdict, breach or warning.
+    that say something new: another verdict, breach or warning. `judged_ms`: when kit groups were judged again, those
+    whose assessment stays as it was included.
     """
 
     fresh: tuple[ReadingBatch, ...] = ()
     quiet: Quiet = NONE_QUIET
     assessments: Mapping[str, Assessment] = field(default_factory=dict)
     outcomes: Mapping[str, Assessment] = field(default_factory=dict)
+    judged_ms: Mapping[str, int] = field(default_factory=dict)
     events: tuple[QuarantineEvent, ...] = ()
     warnings: tuple[EarlyWarning, ...] = ()
     series: Mapping[ChannelKey, Series] = field(default_factory=dict)
@@ -197,13 +211,14 @@ def adopt(state: State, change: Step) -> None:
     state.unverified.update(change.unverified)
     state.lost.update(change.lost)
     state.records.update(change.places)
-    state.tallies.update(change.tallies)
+    state.count(change.tallies)
     state.silent_until.update(change.silent_until)
     state.patience.update(change.patience)
     brief = change.assessments
     if state.archive is not None:  # a service has many groups, and makes an assessment anew when somebody asks
         brief = {group: found.in_brief() for group, found in brief.items()}
     state.assessments.update(brief)
+    state.judged_ms.update(change.judged_ms)
     know(state, change.events, change.warnings)
     state.arrivals += change.arrivals
     for place in change.places:
