@@ -83,6 +83,34 @@ def test_when_a_place_was_last_known_is_remembered_however_often_its_past_is_put
     assert live.state.places["room"].known_before_ms == minute(100)
 
 
+@pytest.mark.parametrize("rules", [RULES, MKT])
+def test_a_late_reading_is_counted_in_what_was_counted_already_although_its_place_waits(rules: str) -> None:
+    live = Live(every_five("lg-a", 5, 100, 5000), every_five("lg-a", 110, 200, 7000), now=201, rules=rules)
+    live.put_away(150, 201)
+    late = live.feed(batch("lg-a", (105, 3000)), now=202)
+    assert not late.outcomes
+    assert live.says(202) == live.would_say(202)
+
+
+def test_a_slower_logger_of_a_waiting_place_is_looked_at_where_its_readings_lie_in_what_was_counted() -> None:
+    both = REGISTRY.replace('{ place = "box", logger = "lg-b"', '{ place = "room", logger = "lg-b"')
+    live = Live(every_five("lg-a", 5, 100, 5000), every_five("lg-b", 5, 200, 5000), now=201, text=both, rules=MKT)
+    live.put_away(150, 201)
+    late = live.feed(batch("lg-a", (105, 7000), (110, 7000)), now=202)
+    assert not len(late.quiet)
+    assert live.says(202) == live.would_say(202)
+
+
+@pytest.mark.parametrize("rules", [RULES, MKT, RULES.replace('"30min"', '"30h"')])
+def test_a_reading_that_follows_in_order_ends_unknown_time_that_was_counted_already(rules: str) -> None:
+    live = Live(every_five("lg-a", 5, 100, 5000), now=101, rules=rules)
+    assert live.says(125) == live.would_say(125)
+    live.put_away(120, 125)
+    late = live.feed(batch("lg-a", (106, 5000)), now=126)
+    assert not len(late.quiet)
+    assert live.says(126) == live.would_say(126)
+
+
 def test_a_kit_that_is_registered_late_gets_back_what_its_window_needs() -> None:
     nobody_there = REGISTRY[: REGISTRY.index("custody = [")]
     live = Live(every_five("lg-a", 5, 300, 5000), now=301, text=nobody_there, rules=MKT)
