@@ -295,7 +295,8 @@ def _merge(scene: Scene, batches: Sequence[ReadingBatch], *, are_stored: bool) -
             is_fresh[those] = scene.merge(key, at[those], temperature[those])
             new_at = at[those] if are_stored else at[is_fresh]
             if logger is not None and len(new_at):
-                changed[key] = history.changed_from_ms(scene.series[key], int(new_at.min()), logger)
+                first_ms = int(new_at.min())
+                changed[key] = history.changed_from_ms(scene.series_before(key, first_ms), first_ms, logger)
         if not are_all:
             before = state.unverified.get(key, EMPTY)
             unverified[key], is_fresh[~believed] = history.merge(before, at[~believed], temperature[~believed])

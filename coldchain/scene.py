@@ -66,6 +66,11 @@ class Scene:
             self.whole[key], _ = history.merge(stored, kept.at_ms, kept.temperature_mc)
         return self.whole[key]
 
+    def series_before(self, key: ChannelKey, at_ms: int) -> Series:
+        """A channel with what it measured last before an instant: everything where that has been put away."""
+        kept = self.series[key]
+        return self.whole_series(key) if at_ms <= kept.since_ms else kept
+
     def merge(self, key: ChannelKey, at_ms: Milliseconds, temperature_mc: MilliCelsius) -> NDArray[np.bool_]:
         """Add verified readings to a channel; which of them are new."""
         kept = self.series.get(key, EMPTY)

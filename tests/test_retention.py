@@ -92,6 +92,17 @@ def test_a_late_reading_is_counted_in_what_was_counted_already_although_its_plac
     assert live.says(202) == live.would_say(202)
 
 
+def test_a_late_reading_changes_what_lies_since_the_one_before_it_also_where_that_is_put_away() -> None:
+    moved = REGISTRY.replace("to = 2026-03-01T01:00:00Z }", "to = 2026-03-01T00:51:00Z }").replace(
+        'place = "box", from = 2026-03-01T01:00:00Z', 'place = "box", from = 2026-03-01T00:51:00Z'
+    )
+    live = Live(every_five("lg-a", 5, 50, 5000), every_five("lg-b", 55, 200, 5000), now=201, text=moved)
+    live.feed(every_five("lg-a", 70, 200, 5000), now=202)
+    live.put_away(150, 202)
+    live.feed(batch("lg-a", (60, 7000)), now=203)
+    assert live.says(203) == live.would_say(203)
+
+
 def test_a_slower_logger_of_a_waiting_place_is_looked_at_where_its_readings_lie_in_what_was_counted() -> None:
     both = REGISTRY.replace('{ place = "box", logger = "lg-b"', '{ place = "room", logger = "lg-b"')
     live = Live(every_five("lg-a", 5, 100, 5000), every_five("lg-b", 5, 200, 5000), now=201, text=both, rules=MKT)
