@@ -312,12 +312,6 @@ def route_until(route: Sequence[CustodySegment], now_ms: int) -> tuple[CustodySe
     )
 
 
-def is_other_route(route: Sequence[CustodySegment], one_ms: int, other_ms: int) -> bool:
-    """Whether a route stands otherwise at one instant than at the other: custody has begun or ended in between."""
-    first, last = min(one_ms, other_ms), max(one_ms, other_ms)
-    return any(first <= s.from_ms < last or (s.to_ms is not None and first < s.to_ms <= last) for s in route)
-
-
 def last_segment(route: Sequence[CustodySegment]) -> CustodySegment:
     """The custody that ends last; an open one has not ended, even where another began after it."""
     return max(route, key=lambda segment: (end_ms(segment), segment.from_ms, segment.place))

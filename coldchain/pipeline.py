@@ -218,17 +218,15 @@ def silence(state: State, now_ms: int, group_ids: Iterable[str] | None = None) -
     scene = Scene(state)
     groups = state.registry.groups
     chosen = groups if group_ids is None else [group_id for group_id in group_ids if group_id in groups]
-    last = {
-        group_id: history.last_segment(history.route_until(groups[group_id].fate.route, now_ms))
-        for group_id in chosen
-        if groups[group_id].fate.route
-    }
+    routes = {group_id: groups[group_id].fate.route for group_id in chosen if groups[group_id].fate.route}
+    now = {group_id: history.route_until(route, now_ms) for group_id, route in routes.items()}
+    last = {group_id: history.last_segment(route) for group_id, route in now.items()}
     silent = _silent(scene, now_ms, {segment.place for segment in last.values()})
     due = []
     for group_id, segment in last.items():
-        judged_ms = state.judged_ms.get(group_id, BEGINNING_MS)
+        judged_ms = state.judged_ms.get(group_id)
         is_silent = segment.to_ms is None and segment.place in silent
-        if is_silent or history.is_other_route(groups[group_id].fate.route, judged_ms, now_ms):
+        if is_silent or judged_ms is None or history.route_until(routes[group_id], judged_ms) != now[group_id]:
             due.append(group_id)
     return _judge(scene, dict.fromkeys(due, OPEN_END_MS), silent, now_ms)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coldchain import history, streams
-from coldchain.history import BEGINNING_MS, EMPTY, Record, Series
+from coldchain.history import BEGINNING_MS, Record, Series
 from coldchain.model import Assessment, EarlyWarning, QuarantineEvent
 from coldchain.patience import Patience
 from coldchain.profiles import StabilityProfile
@@ -106,16 +106,15 @@ class State:
                 self.counted_ms[segment.place] = max(tally.as_of_ms, self.counted_ms.get(segment.place, BEGINNING_MS))
 
     def expect(self, place: str) -> None:
-        """Note which readings of a place will be quiet, as far as its record and its patience tell. None is that would
-        change what a tally counts."""
+        """Note which readings of a place will be quiet, as far as its record and its patience tell."""
         self.settle_place(place)
         waits, record = self.patience.get(place), self.records.get(place)
         counted_ms = self.counted_ms.get(place, BEGINNING_MS)
         for key in self.registry.channels_of.get(place, ()):
-            expected, series = None, self.settled.get(key, EMPTY)
-            if waits is not None and record is not None and len(series) and series.at_ms[-1] >= counted_ms:
-                lost = self.lost.get(key, ())
-                expected = streams.expected(self.registry, key, series, lost, place, record, waits)
+            expected = None
+            if waits is not None and record is not None and key in self.settled:
+                series, lost = self.settled[key], self.lost.get(key, ())
+                expected = streams.expected(self.registry, key, series, lost, place, record, waits, counted_ms)
             self.streams.expect(key, place, expected)
 
 

@@ -199,16 +199,18 @@ def expected(
     place: str,
     record: Record,
     waits: Patience,
+    counted_ms: int,
 ) -> Expected | None:
     """Which readings of a channel would change nothing at a place that it watches; None if none would.
 
-    `series`, `lost`: of the channel. `record`, `waits`: of the place, its patience.
+    `series`, `lost`: of the channel. `record`, `waits`: of the place, its patience. `counted_ms`: up to when any tally
+    counts its time, which a reading behind that would change.
     """
     logger, history = registry.loggers[key.logger], record.history
     if history is None or not len(series) or logger.blocked or waits.until_ms <= history.as_of_ms:
         return None
     last_ms = int(series.at_ms[-1])
-    if not max(series.since_ms, record.since_ms) <= last_ms <= history.as_of_ms:
+    if not max(series.since_ms, record.since_ms, counted_ms) <= last_ms <= history.as_of_ms:
         return None
     if logger.calibrated_from_ms is not None and last_ms < logger.calibrated_from_ms:
         return None

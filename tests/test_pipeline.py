@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from coldchain import history, pipeline
+from coldchain import pipeline
 from coldchain.instant import instant_ms
-from coldchain.model import Assessment, CustodySegment, QuarantineEvent, Reason, Verdict
+from coldchain.model import Assessment, QuarantineEvent, Reason, Verdict
 from coldchain.pipeline import State, Step
 from coldchain.profiles import StabilityProfile, parse_profile
 from coldchain.readings import FAULT_MC, ChannelKey, ReadingBatch
@@ -365,13 +364,6 @@ def test_custody_that_begins_after_a_kit_was_judged_by_a_clock_that_is_ahead_mak
     assert (of(state, "K-1").as_of_ms, of(state, "K-1").custody_problems) == (minute(63), ())
     hush(state, 64)
     assert of(state, "K-1").custody_problems == (f"custody_gap@{minute(60)}",)
-
-
-def test_a_route_is_another_exactly_when_custody_has_begun_or_ended() -> None:
-    route = [CustodySegment("room", 10, 20), CustodySegment("box", 20, 30), CustodySegment("site", 32, None)]
-    for one, other in product(range(11, 36), repeat=2):  # before its beginning a route stands as just after it
-        stands = [history.route_until(route, now_ms) for now_ms in (one, other)]
-        assert history.is_other_route(route, one, other) == (stands[0] != stands[1])
 
 
 def test_custody_that_ends_has_a_known_end_from_then_on() -> None:

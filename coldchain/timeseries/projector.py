@@ -105,15 +105,16 @@ class Projector:
         note_verdicts(self._local, assessed, self.registry, self._rest)
         verdicts = self.verdicts(cursor.verdict, cursor.verdict + VERDICTS_PER_PASS)
         blocks = self._blocks(cursor.block, ends.block)
+        block = blocks[-1][0] if blocks else cursor.block
         moved = Cursor(
-            blocks[-1][0] if blocks else cursor.block,
+            block,
             acts[-1].seq if acts else cursor.audit,
             verdicts[-1].seq if verdicts else cursor.verdict,
-            queries.chain_hash_of_block(self.ledger, blocks[-1][0] if blocks else cursor.block),
+            queries.chain_hash_of_block(self.ledger, block),
         )
         if self._versions != seen:  # the registry has changed just now: the next pass sees to the places
             bases = None
-        view = self.view(moved.block)
+        view = self.view(block)
         places = [] if bases is None else self._changed_places(view, bases)
         addition = self._addition(view, cursor, moved, blocks, acts, verdicts)
         for place, hours, basis in places:
